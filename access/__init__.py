@@ -1,0 +1,1 @@
+"""Who can read what: the access map (static) and the proof (live)."""

@@ -1,0 +1,1 @@
+"""What an application imports: connection pools and credential sources that survive rotation."""
