@@ -1,0 +1,130 @@
+"""Read a SOPS-encrypted file with the real ``sops``, without a plaintext file, argument or log line.
+
+``sops`` finds its keys as always: ``SOPS_AGE_KEY_FILE`` or ``SOPS_AGE_KEY`` for age, the AWS credential chain for KMS,
+``VAULT_ADDR`` and ``VAULT_TOKEN`` for Vault's transit engine. See https://getsops.io/docs/.
+
+    SopsError
+    ├── SopsBinaryMissing   no ``sops`` on the PATH
+    ├── SopsNotEncrypted    the file holds no SOPS metadata: it is plain text
+    ├── SopsKeyMissing      no key opens it: not given, not there, or another recipient's
+    ├── SopsTampered        the message authentication code does not fit: it was changed outside of sops
+    └── SopsFileError       the file is not there or is not of its format
+"""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+TIMEOUT = 60.0
+FORMATS = {".yaml": "yaml", ".yml": "yaml", ".json": "json", ".env": "dotenv", ".ini": "ini"}
+
+
+class SopsError(Exception):
+    """A SOPS file cannot be read; the message names the file and the fix, never a value."""
+
+
+class SopsBinaryMissing(SopsError):
+    """No ``sops`` on the PATH."""
+
+
+class SopsNotEncrypted(SopsError):
+    """The file is plain text."""
+
+
+class SopsKeyMissing(SopsError):
+    """No key opens the file."""
+
+
+class SopsTampered(SopsError):
+    """The file was changed outside of sops."""
+
+
+class SopsFileError(SopsError):
+    """The file is not there or not of its format."""
+
+
+def run_sops(
+    arguments: Sequence[str],
+    *,
+    stdin: bytes | None = None,
+    environment: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> bytes:
+    """Run ``sops`` and give its output. ``arguments`` hold no value: values travel on ``stdin`` and the output only.
+
+    Raises SopsError or the kind of it that sops's exit code and words tell.
+    """
+    binary = shutil.which("sops", path=environment.get("PATH") if environment is not None else None)
+    if binary is None:
+        raise SopsBinaryMissing(
+            "sops is not on the PATH: install it (https://getsops.io) or run inside the project's set-up"
+        )
+    try:
+        done = subprocess.run(
+            [binary, *arguments],
+            input=stdin,
+            capture_output=True,
+            timeout=TIMEOUT,
+            check=False,
+            env=environment,
+            cwd=cwd,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise SopsError(
+            f"sops {arguments[0]} gave no answer in {TIMEOUT:.0f} s: is its key service reachable?"
+        ) from error
+    if done.returncode != 0:
+        raise _error(arguments, done.stderr.decode(errors="replace"))
+    return done.stdout
+
+
+def _error(arguments: Sequence[str], stderr: str) -> SopsError:
+    target = arguments[-1]
+    words = " ".join(stderr.replace("|", " ").split())
+    if "metadata not found" in words:
+        return SopsNotEncrypted(
+            f"{target}: not encrypted; encrypt it with `python -m gitops sops encrypt`, and rotate what it held"
+        )
+    if "no such file" in words and "SOPS_AGE_KEY_FILE" not in words:
+        return SopsFileError(f"{target}: no such file")
+    if "message authentication failed" in words or "MAC mismatch" in words or "MAC" in words:
+        return SopsTampered(
+            f"{target}: it was changed outside of sops (its authentication code does not fit); take the last good version from git"
+        )
+    if "data key" in words:
+        return SopsKeyMissing(
+            f"{target}: no key at hand opens it; set SOPS_AGE_KEY_FILE, log in to AWS or Vault, or be added as a recipient. "
+            f"sops says: {_reasons(words)}"
+        )
+    return SopsError(f"{target}: sops {arguments[0]} failed: {words[:400]}")
+
+
+def _reasons(words: str) -> str:
+    start = words.find("Group 0")
+    end = words.find("Recovery failed")
+    return words[start if start >= 0 else 0 : end if end > 0 else None].strip()[:600]
+
+
+def file_format(path: Path) -> str:
+    """yaml, json, dotenv, ini or binary, from the file's name, as sops does."""
+    return FORMATS.get(path.suffix, "binary")
+
+
+def decrypt(path: str | Path, *, environment: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The content of an encrypted file: a mapping (yaml, json, dotenv, ini), or ``{"data": text}`` for other formats.
+
+    Raises SopsError.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise SopsFileError(f"{file}: no such file; give the path of a SOPS-encrypted file, relative to the project")
+    if file_format(file) == "binary":
+        return {"data": run_sops(["decrypt", str(file)], environment=environment).decode()}
+    output = run_sops(["decrypt", "--output-type", "json", str(file)], environment=environment)
+    content = json.loads(output)
+    if not isinstance(content, dict):
+        raise SopsFileError(f"{file}: expected a mapping of names to values, got a list")
+    return content

@@ -1,0 +1,96 @@
+"""Backups of the sealing keys: encrypted with age, restored into a new cluster, checked against the keys in use.
+
+Without the keys every sealed file of a repository is lost. A new key comes every 30 days by default, so a backup goes stale.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyrage
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from gitops.errors import BackupError
+from gitops.manifests import write
+from gitops.sealed import cluster
+
+_KEEP = ("name", "namespace", "labels", "annotations")
+
+
+def backup(target: Path, recipients: Sequence[str], namespace: str = "kube-system") -> list[str]:
+    """Write every sealing key to ``target``, encrypted to age ``recipients`` (``age1...``); the keys' names.
+
+    ``target``.json lists names and dates, so that ``stale`` can tell without a secret. Nothing is written in clear, not
+    even for a moment. Raises BackupError, ControllerError.
+    """
+    if not recipients:
+        raise BackupError("recipients: give at least one age recipient (age1...); keys are never written in clear")
+    try:
+        parsed = [pyrage.x25519.Recipient.from_str(recipient) for recipient in recipients]
+    except pyrage.RecipientError as error:
+        raise BackupError(f"recipients: expected age recipients (age1...): {error}") from error
+    keys = cluster.sealing_keys(namespace)
+    if not keys:
+        raise BackupError(
+            f"no sealing key in namespace {namespace!r}: is the controller there, and may you read its Secrets?"
+        )
+    names = [str(key["metadata"]["name"]) for key in keys]
+    bundle = json.dumps({"apiVersion": "v1", "kind": "List", "items": [_clean(key) for key in keys]})
+    sealed = base64.encodebytes(pyrage.encrypt(bundle.encode(), parsed)).decode()
+    write(target, sealed, mode=0o600)
+    index = {"written": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), "keys": names}
+    write(target.with_name(target.name + ".json"), json.dumps(index, indent=2) + "\n")
+    return names
+
+
+def _clean(key: dict[str, Any]) -> dict[str, Any]:
+    metadata = {name: value for name, value in key["metadata"].items() if name in _KEEP}
+    (metadata.get("annotations") or {}).pop("kubectl.kubernetes.io/last-applied-configuration", None)
+    return {"apiVersion": "v1", "kind": "Secret", "type": key.get("type"), "metadata": metadata, "data": key["data"]}
+
+
+def read(source: Path, identity_file: Path) -> list[dict[str, Any]]:
+    """The key Secrets of a backup (they hold private keys). Raises BackupError."""
+    try:
+        text = identity_file.read_text(encoding="utf-8")
+        lines = [line.strip() for line in text.splitlines() if line.startswith("AGE-SECRET-KEY-")]
+        identities = [pyrage.x25519.Identity.from_str(line) for line in lines]
+        raw = base64.b64decode(source.read_text(encoding="utf-8"))
+        bundle = json.loads(pyrage.decrypt(raw, identities))
+    except OSError as error:
+        raise BackupError(f"{error.filename}: {error.strerror}") from error
+    except (pyrage.DecryptError, pyrage.IdentityError) as error:
+        raise BackupError(f"{source}: no identity in {identity_file} opens this backup: {error}") from error
+    except ValueError as error:
+        raise BackupError(f"{source}: damaged, or not a backup of sealing keys") from error
+    items: list[dict[str, Any]] = bundle["items"]
+    return items
+
+
+def restore(source: Path, identity_file: Path) -> list[str]:
+    """Put the keys of a backup into the cluster; their names. The controller reads keys at its start: restart it after."""
+    keys = read(source, identity_file)
+    cluster.apply(keys)
+    return [str(key["metadata"]["name"]) for key in keys]
+
+
+def private_keys(keys: Sequence[dict[str, Any]]) -> list[rsa.RSAPrivateKey]:
+    """The RSA keys of key Secrets, to open sealed files without a cluster."""
+    loaded = [serialization.load_pem_private_key(base64.b64decode(key["data"]["tls.key"]), None) for key in keys]
+    return [key for key in loaded if isinstance(key, rsa.RSAPrivateKey)]
+
+
+def stale(target: Path, namespace: str = "kube-system") -> list[str]:
+    """Names of the sealing keys in the cluster that the backup does not hold; needs only its index."""
+    index = target.with_name(target.name + ".json")
+    try:
+        held = set(json.loads(index.read_text(encoding="utf-8"))["keys"])
+    except (OSError, ValueError, KeyError) as error:
+        raise BackupError(f"{index}: no index of a backup there; write one with `backup`") from error
+    return [name for key in cluster.sealing_keys(namespace) if (name := str(key["metadata"]["name"])) not in held]

@@ -1,0 +1,153 @@
+"""SOPS on the real binary: what goes in comes out, and every failure has its own clear error."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pyrage
+import pytest
+import yaml
+
+from components.sops import decrypt as sops
+from gitops.__main__ import main
+from gitops.errors import GitOpsError, SopsCommandError
+from gitops.sops import files
+from gitops.sops.rules import check
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository with a creation rule for production and the key that opens it."""
+    identity = pyrage.x25519.Identity.generate()
+    (tmp_path / "key.txt").write_text(f"{identity}\n")
+    monkeypatch.setenv("SOPS_AGE_KEY_FILE", str(tmp_path / "key.txt"))
+    root = tmp_path / "repository"
+    root.mkdir()
+    files.init(root, {"production": [str(identity.to_public())]})
+    (root / "secrets" / "production").mkdir(parents=True)
+    return root
+
+
+def write_encrypted(root: Path, content: dict[str, object], name: str = "app.yaml") -> Path:
+    path = root / "secrets" / "production" / name
+    path.write_text(yaml.safe_dump(content))
+    files.encrypt(root, [path])
+    return path
+
+
+def test_what_was_encrypted_is_delivered_unchanged(repository: Path) -> None:
+    content = {"text": "line one\nline two\n", "empty": "", "nested": {"ünicode": "☃", "list": [1, "two"]}}
+    path = write_encrypted(repository, content)
+    assert "line one" not in path.read_text()
+    assert sops.decrypt(path) == content
+
+
+def test_a_missing_key_is_named_with_the_fix(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_encrypted(repository, {"password": "s3cr3t-value"})
+    monkeypatch.setenv("SOPS_AGE_KEY_FILE", str(repository / "nowhere.txt"))
+    with pytest.raises(sops.SopsKeyMissing, match="SOPS_AGE_KEY_FILE") as caught:
+        sops.decrypt(path)
+    assert "s3cr3t-value" not in str(caught.value)
+
+
+def test_another_recipients_key_does_not_open_it(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_encrypted(repository, {"password": "value"})
+    (tmp_path / "other.txt").write_text(f"{pyrage.x25519.Identity.generate()}\n")
+    monkeypatch.setenv("SOPS_AGE_KEY_FILE", str(tmp_path / "other.txt"))
+    with pytest.raises(sops.SopsKeyMissing, match="recipient"):
+        sops.decrypt(path)
+
+
+def test_a_file_changed_outside_of_sops_is_refused(repository: Path) -> None:
+    path = write_encrypted(repository, {"one": "first", "two": "second"})
+    content = yaml.safe_load(path.read_text())
+    content["one"], content["two"] = content["two"], content["one"]
+    path.write_text(yaml.safe_dump(content))
+    with pytest.raises(sops.SopsTampered, match="changed outside of sops"):
+        sops.decrypt(path)
+
+
+def test_a_plain_file_is_refused_without_its_values(repository: Path) -> None:
+    path = repository / "plain.yaml"
+    path.write_text("password: hunter2-value\n")
+    with pytest.raises(sops.SopsNotEncrypted, match="not encrypted") as caught:
+        sops.decrypt(path)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_missing_binary_and_a_missing_file_are_named(repository: Path) -> None:
+    path = write_encrypted(repository, {"a": "b"})
+    with pytest.raises(sops.SopsBinaryMissing, match="sops is not on the PATH"):
+        sops.decrypt(path, environment={"PATH": str(repository)})
+    with pytest.raises(sops.SopsFileError, match="no such file"):
+        sops.decrypt(repository / "absent.yaml")
+
+
+def test_check_finds_plaintext_where_a_rule_wants_ciphertext(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = write_encrypted(repository, {"password": "value", "empty": ""})
+    plain = repository / "secrets" / "production" / "plain.yaml"
+    plain.write_text("password: hunter2-value\n")
+    half = write_encrypted(repository, {"password": "value"}, "half.yaml")
+    half.write_text(half.read_text().replace("sops:", "added: hunter3-value\nsops:", 1))
+    (repository / "README.md").write_text("covered by no rule\n")
+    assert main(["sops", "--root", str(repository), "check"]) == 1
+    output = capsys.readouterr().out
+    assert "plain.yaml: not encrypted" in output
+    assert "half.yaml at added: in clear" in output
+    assert "hunter" not in output
+    assert not check(repository, [good])
+
+
+def test_rotating_renews_every_ciphertext_and_keeps_the_values(repository: Path) -> None:
+    path = write_encrypted(repository, {"password": "value"})
+    before = yaml.safe_load(path.read_text())["password"]
+    files.rotate([path])
+    assert yaml.safe_load(path.read_text())["password"] != before
+    assert sops.decrypt(path) == {"password": "value"}
+
+
+def test_a_recipient_that_was_removed_opens_the_file_no_longer(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_encrypted(repository, {"password": "value"})
+    mate = pyrage.x25519.Identity.generate()
+    (tmp_path / "mate.txt").write_text(f"{mate}\n")
+    mates_environment = {**os.environ, "SOPS_AGE_KEY_FILE": str(tmp_path / "mate.txt")}
+    files.add_recipient([path], str(mate.to_public()))
+    assert sops.decrypt(path, environment=mates_environment) == {"password": "value"}
+    files.remove_recipient([path], str(mate.to_public()))
+    with pytest.raises(sops.SopsKeyMissing):
+        sops.decrypt(path, environment=mates_environment)
+    assert sops.decrypt(path) == {"password": "value"}
+
+
+def test_editing_encrypts_again(repository: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = write_encrypted(repository, {"password": "value"})
+    editor = tmp_path / "editor.sh"
+    editor.write_text('#!/bin/sh\nsed -i s/value/other-value/ "$1"\n')
+    editor.chmod(0o700)
+    monkeypatch.setenv("SOPS_EDITOR", str(editor))
+    assert files.edit(repository, path) == 0
+    assert "other-value" not in path.read_text()
+    assert sops.decrypt(path) == {"password": "other-value"}
+
+
+def test_bad_input_is_refused_with_its_name(repository: Path) -> None:
+    with pytest.raises(GitOpsError, match="it is there already"):
+        files.init(repository, {"production": ["age1x"]})
+    with pytest.raises(GitOpsError, match="recipient: 'nonsense'"):
+        files.add_recipient([repository / "a.yaml"], "nonsense")
+    outside = repository.parent / "outside.yaml"
+    outside.write_text("a: b\n")
+    with pytest.raises(GitOpsError, match="outside of the repository"):
+        files.encrypt(repository, [outside])
+    uncovered = repository / "uncovered.yaml"
+    uncovered.write_text("a: b\n")
+    with pytest.raises(SopsCommandError, match=r"creation rule|no matching"):
+        files.encrypt(repository, [uncovered])
+    assert uncovered.read_text() == "a: b\n"
