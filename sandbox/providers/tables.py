@@ -141,7 +141,9 @@ def response(found: Iterable[Difference], *, ignored: Collection[str] = (), same
         replaces=replaces,
         diffs=sorted({_top(item.path) for item in kept}),
         detailed_diff={
-            item.path: PropertyDiff(PropertyDiffKind[item.kind + ("_REPLACE" if item.replaces else "")], input_diff=True)
+            item.path: PropertyDiff(
+                PropertyDiffKind[item.kind + ("_REPLACE" if item.replaces else "")], input_diff=True
+            )
             for item in kept
         },
         delete_before_replace=bool(replaces) and same_id,
