@@ -1,0 +1,85 @@
+"""The sandbox's commands: ``python -m sandbox up|preview|refresh|destroy|down|env|status|logs``.
+
+Exit codes: 0 done, 1 failed, 2 usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from sandbox import servers, stack, summary
+from sandbox.endpoints import Endpoints
+from sandbox.servers.errors import ServerError
+from sandbox.toolchain import go
+
+ENGINES = ("embedded", "pulumi")
+
+
+def state_dir() -> Path:
+    """``$STRONGROOM_SANDBOX``, else ``.sandbox`` in the checkout."""
+    return Path(os.environ.get("STRONGROOM_SANDBOX") or stack.ROOT / ".sandbox")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m sandbox", description="A cloud that fits a laptop.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, text in (
+        ("up", "start the servers and deploy the dev stack"),
+        ("preview", "show what `up` would change"),
+        ("refresh", "read what is really there into the state"),
+        ("destroy", "remove what the stack made; the servers stay"),
+    ):
+        command = commands.add_parser(name, help=text)
+        command.add_argument("--engine", choices=ENGINES, default=os.environ.get("ENGINE") or "embedded")
+    commands.add_parser("down", help="stop the servers and remove all that they kept")
+    commands.add_parser("env", help="print the exports with which kubectl, bao, aws and psql talk to the sandbox")
+    commands.add_parser("status", help="which server runs, where, and since when")
+    logs = commands.add_parser("logs", help="print a server's log")
+    logs.add_argument("server", nargs="?", help="its name, as `status` gives it; all of them where it is left out")
+    options = parser.parse_args(arguments)
+    console = Console(stderr=True)
+    try:
+        return _run(options, console)
+    except (ServerError, stack.StackError, FileNotFoundError) as error:
+        console.print(f"[bold red]error:[/] {error}", highlight=False)
+        return 1
+
+
+def _run(options: argparse.Namespace, console: Console) -> int:
+    place = state_dir()
+    if options.command == "down":
+        servers.stop(place)
+        return 0
+    if options.command == "status":
+        summary.servers(Console(), servers.status(place))
+        return 0
+    if options.command == "logs":
+        sys.stdout.write(servers.logs(place, options.server))
+        return 0
+    if options.command == "env":
+        for name, value in Endpoints.load(place).env().items():
+            print(f"export {name}={shlex.quote(value)}")
+        return 0
+    began = time.monotonic()
+    if options.command == "up":
+        go.wait_for(go.BINARIES, console)
+        endpoints = servers.start(place, on_progress=summary.progress(console))
+    else:
+        endpoints = Endpoints.load(place)
+    run = stack.run if options.engine == "embedded" else stack.run_with_pulumi
+    code = run(options.command, endpoints)
+    if options.command == "up" and code == 0:
+        summary.page(Console(), endpoints, servers.status(place), stack.outputs(place), time.monotonic() - began)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,138 @@
+"""The injector's part of a pod, without the injector: from a pod template's annotations to a running ``bao agent``.
+
+On a cluster the webhook (vault-k8s) reads the annotations and adds agent containers. It is in no package registry, and there is
+no kubelet here, so the sandbox reads the same annotations and runs the agent that those containers would run, as a host
+process: same templates, same paths below a folder that plays the pod's ``/vault/secrets``, logged in with a token of
+the pod's own service account. What an annotation means is vault-k8s's documentation:
+https://developer.hashicorp.com/vault/docs/platform/k8s/injector/annotations
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sandbox.process import die_with_parent
+from sandbox.toolchain.paths import wheel_binary
+
+PREFIX = "vault.hashicorp.com/"
+SECRETS = "/vault/secrets"
+DEFAULT_TEMPLATE = (
+    '{{{{ with secret "{path}" }}}}{{{{ range $k, $v := .Data }}}}'
+    "{{{{ $k }}}}: {{{{ $v }}}}\n{{{{ end }}}}{{{{ end }}}}"
+)
+# Annotations that only shape containers, of which there are none here.
+CONTAINER_ONLY = (
+    "agent-image", "agent-limits-", "agent-requests-", "agent-run-as-", "agent-set-security-context", "agent-init-first",
+    "agent-inject-containers", "agent-inject-status", "agent-share-process-namespace", "agent-copy-volume-mounts",
+    "agent-native-sidecar", "agent-service-account-token-volume-name", "tls-secret", "log-level", "log-format",
+    "agent-revoke-grace", "agent-pre-populate",
+)  # fmt: skip
+
+
+class AnnotationError(ValueError):
+    """An annotation that the injector would not accept, or that has no meaning in the sandbox; the message names it."""
+
+
+@dataclass(frozen=True)
+class AgentConfig:
+    """What the agent of one pod does: its configuration as JSON, and whether it ends once all is rendered."""
+
+    config: Mapping[str, Any]
+    files: tuple[Path, ...]
+    exits: bool
+
+
+def agent_config(
+    annotations: Mapping[str, str], *, folder: Path, address: str, ca_file: str, token_file: Path
+) -> AgentConfig:
+    """The configuration that the injector would write for a pod with these annotations.
+
+    ``folder`` plays the pod's root: ``/vault/secrets/NAME`` is ``folder/vault/secrets/NAME``. Raises AnnotationError.
+    """
+    ours = {key.removeprefix(PREFIX): value for key, value in annotations.items() if key.startswith(PREFIX)}
+    if ours.get("agent-inject") not in ("true", "1"):
+        raise AnnotationError(f'{PREFIX}agent-inject: expected "true"; the injector passes over every other pod')
+    role = ours.get("role")
+    if not role:
+        raise AnnotationError(f"{PREFIX}role: missing; the agent cannot log in without it")
+    templates: list[dict[str, Any]] = []
+    files: list[Path] = []
+    for key, path in sorted(ours.items()):
+        if not key.startswith("agent-inject-secret-"):
+            continue
+        name = key.removeprefix("agent-inject-secret-")
+        volume = ours.get(f"secret-volume-path-{name}", ours.get("secret-volume-path", SECRETS))
+        target = folder / volume.lstrip("/") / ours.get(f"agent-inject-file-{name}", name)
+        template: dict[str, Any] = {
+            "contents": ours.get(f"agent-inject-template-{name}", DEFAULT_TEMPLATE.format(path=path)),
+            "destination": str(target),
+            "create_dest_dirs": True,
+            "error_on_missing_key": ours.get(f"error-on-missing-key-{name}") == "true",
+        }
+        if f"agent-inject-perms-{name}" in ours:
+            template["perms"] = ours[f"agent-inject-perms-{name}"]
+        if f"agent-inject-command-{name}" in ours:
+            template["exec"] = {"command": ["/bin/sh", "-c", ours[f"agent-inject-command-{name}"]]}
+        templates.append(template)
+        files.append(target)
+    if not templates:
+        raise AnnotationError(f"{PREFIX}agent-inject-secret-NAME: missing; there is nothing to render")
+    _refuse_unknown(ours)
+    exits = ours.get("agent-pre-populate-only") == "true"
+    template_config: dict[str, Any] = {
+        "exit_on_retry_failure": ours.get("template-config-exit-on-retry-failure", "true") == "true"
+    }
+    if interval := ours.get("template-static-secret-render-interval"):
+        template_config["static_secret_render_interval"] = interval
+    if threshold := ours.get("template-lease-renewal-threshold"):
+        template_config["lease_renewal_threshold"] = float(threshold)
+    config: dict[str, Any] = {
+        "vault": {"address": ours.get("service", address), "ca_cert": ca_file},
+        "auto_auth": {
+            "method": {
+                "type": "kubernetes",
+                "mount_path": ours.get("auth-path", "auth/kubernetes"),
+                "config": {"role": role, "token_path": str(token_file)},
+            },
+            "sink": [{"type": "file", "config": {"path": str(folder / "home/vault/.vault-token"), "mode": 0o600}}],
+        },
+        "template": templates,
+        "template_config": template_config,
+        "exit_after_auth": exits,
+    }
+    return AgentConfig(config, tuple(files), exits)
+
+
+def _refuse_unknown(ours: Mapping[str, str]) -> None:
+    known = {
+        "agent-inject", "role", "auth-path", "service", "ca-cert", "secret-volume-path", "agent-revoke-on-shutdown",
+        "template-static-secret-render-interval", "template-lease-renewal-threshold",
+        "template-config-exit-on-retry-failure", "agent-pre-populate-only",
+    }  # fmt: skip
+    per_secret = (
+        "agent-inject-secret-", "agent-inject-template-", "agent-inject-file-", "agent-inject-perms-",
+        "agent-inject-command-", "secret-volume-path-", "error-on-missing-key-",
+    )  # fmt: skip
+    for key in ours:
+        if key not in known and not key.startswith(per_secret) and not key.startswith(CONTAINER_ONLY):
+            raise AnnotationError(f"{PREFIX}{key}: the sandbox does not know this annotation, and will not guess at it")
+
+
+def start_agent(config: AgentConfig, folder: Path) -> subprocess.Popen[bytes]:
+    """Start the agent of one pod; its log is ``folder/agent.log``. It ends with its parent. The caller stops it."""
+    (folder / "home/vault").mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = folder / "agent.json"
+    path.write_text(json.dumps(config.config, indent=2), encoding="utf-8")
+    with (folder / "agent.log").open("ab") as log:
+        return subprocess.Popen(
+            [str(wheel_binary("bao")), "agent", f"-config={path}"],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            preexec_fn=die_with_parent,
+        )
