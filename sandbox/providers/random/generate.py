@@ -18,19 +18,19 @@ BCRYPT_BYTES = 72
 _ADVERBS = (
     "barely boldly calmly deeply fairly freely gently gladly kindly lately mildly neatly openly partly "
     "purely quietly rarely safely surely truly warmly wholly wisely "
-).split()  # noqa: SIM905 - words, easier to read than a list
+)
 _ADJECTIVES = (
     "able apt brave bright calm clear clever cosmic eager exact fair famous fleet fond gentle glad grand "
     "handy honest ideal keen kind light lucky major merry neat noble polite proud quick ready sharp smart "
     "solid stable sunny sure tidy warm wise "
-).split()  # noqa: SIM905 - words, easier to read than a list
+)
 _ANIMALS = (
     "ant badger bear bee bison bobcat buck calf cat cobra condor cow crab crane crow deer dog dove duck "
     "eagle eel elk falcon finch fox frog gecko goat goose hare hawk heron hornet horse ibex koala lark "
     "lemur lion lynx mole moose moth newt otter owl panda perch pony puma quail rabbit ram raven robin "
     "seal shark sheep shrew skunk snail spider squid stork swan tiger toad trout viper vole walrus wasp "
     "whale wolf wombat yak zebra "
-).split()  # noqa: SIM905 - words, easier to read than a list
+)
 
 
 def text(inputs: Mapping[str, Any]) -> str:
@@ -93,9 +93,9 @@ def bytes_outputs(drawn: bytes) -> dict[str, Any]:
 
 def pet(inputs: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     length, separator = inputs["length"], inputs["separator"]
-    words = [secrets.choice(_ADVERBS) for _ in range(max(length - 2, 0))]
-    words += [secrets.choice(_ADJECTIVES)] if length > 1 else []
-    words.append(secrets.choice(_ANIMALS))
+    words = [secrets.choice(_ADVERBS.split()) for _ in range(max(length - 2, 0))]
+    words += [secrets.choice(_ADJECTIVES.split())] if length > 1 else []
+    words.append(secrets.choice(_ANIMALS.split()))
     if prefix := inputs.get("prefix"):
         words.insert(0, prefix)
     return separator.join(words), {}

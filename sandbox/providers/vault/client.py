@@ -23,14 +23,23 @@ BUSY_PATIENCE = 15.0
 class VaultClient:
     """One server, one token. Its repr shows no credential."""
 
-    def __init__(self, address: str, token: str, ca_file: str | None = None, server_name: str | None = None) -> None:
+    def __init__(
+        self,
+        address: str,
+        token: str,
+        *,
+        ca_file: str | None = None,
+        server_name: str | None = None,
+        namespace: str = "",
+    ) -> None:
         self.address = address.rstrip("/")
         verify: ssl.SSLContext | bool = ssl.create_default_context(cafile=ca_file) if ca_file else True
         self._extensions = {"sni_hostname": server_name} if server_name else {}
+        space = {"X-Vault-Namespace": namespace} if namespace else {}
         self._http = httpx.Client(
             base_url=f"{self.address}/v1/",
             verify=verify,
-            headers={"X-Vault-Token": token, "X-Vault-Request": "true"},
+            headers={"X-Vault-Token": token, "X-Vault-Request": "true", **space},
             timeout=REQUEST_TIMEOUT,
             trust_env=False,
         )
