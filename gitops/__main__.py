@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _controller(options: argparse.Namespace) -> Controller:
-    return Controller(options.controller_namespace, options.controller_name, options.controller_url)
+    return Controller(options.controller_namespace, options.controller_name, options.controller_url or None)
 
 
 def _fetch_cert(options: argparse.Namespace) -> int:
