@@ -26,4 +26,4 @@ class InvalidInput(VaultError):
 
     def __init__(self, property_: str, reason: str) -> None:
         self.property, self.reason = property_, reason
-        super().__init__(f"{property_}: {reason}")
+        super().__init__(reason)

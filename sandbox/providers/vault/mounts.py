@@ -157,8 +157,9 @@ class Mount(Resource):
 
     def _tune(self, client: VaultClient, place: str, old: Values, new: Values) -> None:
         was, now = self.config(old), self.config(new)
-        nothing: dict[type, Any] = {str: "", list: [], int: 0}
-        tuning = {**{key: nothing.get(type(value), "") for key, value in was.items() if key not in now}, **now}
+        # "system" is the API's word for a TTL that follows the server's; the other settings go back to nothing.
+        back = {key: "system" if key.endswith("_lease_ttl") else type(value)() for key, value in was.items()}
+        tuning = {**{key: value for key, value in back.items() if key not in now}, **now}
         if self._area != "auth":
             if new.get("description") is not None or old.get("description") is not None:
                 tuning["description"] = new.get("description") or ""

@@ -54,6 +54,7 @@ from sandbox.providers.values import (
 from sandbox.providers.vault import functions
 from sandbox.providers.vault.client import VaultClient
 from sandbox.providers.vault.errors import InvalidInput, VaultError
+from sandbox.providers.vault.kv import parsed
 from sandbox.providers.vault.resource import Resource, Values, VaultField
 from sandbox.providers.vault.types import RESOURCES
 
@@ -173,6 +174,12 @@ class VaultProvider(TableProvider):
         }.get(token, ())
         if one_of and not any(inputs.get(name) is not None for name in one_of):
             found.append(CheckFailure(one_of[0], f"{token} needs one of {' and '.join(one_of)}"))
+        for name in ("dataJson", "dataJsonWo"):
+            if isinstance(inputs.get(name), str) and inputs[name] != UNKNOWN:
+                try:
+                    parsed(inputs, name)
+                except InvalidInput as error:
+                    found.append(CheckFailure(error.property, error.reason))
         for low, high in (
             ("defaultTtl", "maxTtl"),
             ("tokenTtl", "tokenMaxTtl"),
@@ -264,6 +271,8 @@ class VaultProvider(TableProvider):
 
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, task)
+        except InvalidInput:
+            raise  # quotes no value, and the caller may want the property's name
         except VaultError as error:
             text = redact(str(error), secret_texts(properties.values()))
             raise VaultError(f"vault: {text}") from None
