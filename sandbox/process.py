@@ -1,12 +1,16 @@
-"""Processes that end with whoever started them, also when that one is killed."""
+"""Processes that end with whoever started them, also when that one is killed; and what plays a container's view of files."""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import signal
+from collections.abc import Callable, Mapping
 
 _PR_SET_PDEATHSIG = 1
+_CLONE_NEWNS = 0x00020000
+_CLONE_NEWUSER = 0x10000000
+_MS_REC, _MS_PRIVATE = 0x4000, 1 << 18
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -18,3 +22,39 @@ def die_with_parent() -> None:
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() == 1:  # the parent ended between fork and prctl
         os._exit(1)
+
+
+def in_namespace(*, user_id: int | None = None, run_files: Mapping[str, bytes] | None = None) -> Callable[[], None]:
+    """For ``preexec_fn``: a user namespace of its own, in which this user is ``user_id`` (default: as outside).
+
+    With ``run_files`` a mount namespace too, in which ``/run`` is empty but for these files (path -> content): what
+    a container would find there. Nothing of it is visible outside or left behind. Also does what ``die_with_parent`` does.
+    """
+
+    def enter() -> None:
+        uid, gid = os.geteuid(), os.getegid()
+        flags = _CLONE_NEWUSER | (_CLONE_NEWNS if run_files is not None else 0)
+        _checked(_libc.unshare(flags), "unshare")
+        _write("/proc/self/setgroups", "deny")
+        _write("/proc/self/uid_map", f"{uid if user_id is None else user_id} {uid} 1")
+        _write("/proc/self/gid_map", f"{gid if user_id is None else user_id} {gid} 1")
+        if run_files is not None:
+            _checked(_libc.mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE, None), "mount")
+            _checked(_libc.mount(b"tmpfs", b"/run", b"tmpfs", 0, b"mode=0755"), "mount")
+            for path, content in run_files.items():
+                os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120 - little may run after a fork
+                with open(path, "wb") as file:  # noqa: PTH123
+                    file.write(content)
+        die_with_parent()  # after unshare, which clears it
+
+    return enter
+
+
+def _write(path: str, text: str) -> None:
+    with open(path, "w", encoding="ascii") as file:  # noqa: PTH123
+        file.write(text)
+
+
+def _checked(result: int, call: str) -> None:
+    if result != 0:
+        raise OSError(ctypes.get_errno(), f"{call}: {os.strerror(ctypes.get_errno())}")
