@@ -29,8 +29,7 @@ DEFAULT_TEMPLATE = (
 CONTAINER_ONLY = (
     "agent-image", "agent-limits-", "agent-requests-", "agent-run-as-", "agent-set-security-context", "agent-init-first",
     "agent-inject-containers", "agent-inject-status", "agent-share-process-namespace", "agent-copy-volume-mounts",
-    "agent-native-sidecar", "agent-service-account-token-volume-name", "tls-secret", "log-level", "log-format",
-    "agent-revoke-grace", "agent-pre-populate",
+    "agent-service-account-token-volume-name", "tls-secret", "log-level", "log-format", "agent-revoke-grace",
 )  # fmt: skip
 
 
@@ -40,11 +39,17 @@ class AnnotationError(ValueError):
 
 @dataclass(frozen=True)
 class AgentConfig:
-    """What the agent of one pod does: its configuration as JSON, and whether it ends once all is rendered."""
+    """What the agent of one pod does.
+
+    ``config``: its configuration. ``arguments``: what else stands on its command line. ``exits``: it ends once all is
+    rendered. ``revokes``: its token is revoked when the pod ends.
+    """
 
     config: Mapping[str, Any]
     files: tuple[Path, ...]
+    arguments: tuple[str, ...]
     exits: bool
+    revokes: bool
 
 
 def agent_config(
@@ -83,7 +88,8 @@ def agent_config(
     if not templates:
         raise AnnotationError(f"{PREFIX}agent-inject-secret-NAME: missing; there is nothing to render")
     _refuse_unknown(ours)
-    exits = ours.get("agent-pre-populate-only") == "true"
+    init_only = ours.get("agent-pre-populate-only") == "true"
+    native = init_only and _stays(ours.get("agent-init-json-patch"))
     template_config: dict[str, Any] = {
         "exit_on_retry_failure": ours.get("template-config-exit-on-retry-failure", "true") == "true"
     }
@@ -91,28 +97,50 @@ def agent_config(
         template_config["static_secret_render_interval"] = interval
     if threshold := ours.get("template-lease-renewal-threshold"):
         template_config["lease_renewal_threshold"] = float(threshold)
+    method: dict[str, Any] = {
+        "type": "kubernetes",
+        "mount_path": ours.get("auth-path", "auth/kubernetes"),
+        "config": {"role": role, "token_path": str(token_file)},
+    }
+    for key, option in (("auth-min-backoff", "min_backoff"), ("auth-max-backoff", "max_backoff")):
+        if key in ours:
+            method[option] = ours[key]
     config: dict[str, Any] = {
         "vault": {"address": ours.get("service", address), "ca_cert": ca_file},
         "auto_auth": {
-            "method": {
-                "type": "kubernetes",
-                "mount_path": ours.get("auth-path", "auth/kubernetes"),
-                "config": {"role": role, "token_path": str(token_file)},
-            },
+            "method": method,
             "sink": [{"type": "file", "config": {"path": str(folder / "home/vault/.vault-token"), "mode": 0o600}}],
         },
         "template": templates,
         "template_config": template_config,
-        "exit_after_auth": exits,
+        "exit_after_auth": init_only,
     }
-    return AgentConfig(config, tuple(files), exits)
+    return AgentConfig(
+        config,
+        tuple(files),
+        arguments=("-exit-after-auth=false",) if native else (),
+        exits=init_only and not native,
+        revokes=ours.get("agent-revoke-on-shutdown") == "true",
+    )
+
+
+def _stays(patch: str | None) -> bool:
+    """Whether a JSON patch makes the init container a native sidecar: restarted always, and told not to exit."""
+    if patch is None:
+        return False
+    try:
+        operations = {operation["path"]: operation.get("value") for operation in json.loads(patch)}
+    except (ValueError, TypeError, KeyError) as error:
+        raise AnnotationError(f"{PREFIX}agent-init-json-patch: expected a JSON patch: a list of operations") from error
+    return operations.get("/restartPolicy") == "Always" and "-exit-after-auth=false" in str(operations.get("/args/0"))
 
 
 def _refuse_unknown(ours: Mapping[str, str]) -> None:
     known = {
         "agent-inject", "role", "auth-path", "service", "ca-cert", "secret-volume-path", "agent-revoke-on-shutdown",
         "template-static-secret-render-interval", "template-lease-renewal-threshold",
-        "template-config-exit-on-retry-failure", "agent-pre-populate-only",
+        "template-config-exit-on-retry-failure", "agent-pre-populate-only", "agent-pre-populate", "agent-init-json-patch",
+        "auth-min-backoff", "auth-max-backoff",
     }  # fmt: skip
     per_secret = (
         "agent-inject-secret-", "agent-inject-template-", "agent-inject-file-", "agent-inject-perms-",
@@ -124,15 +152,21 @@ def _refuse_unknown(ours: Mapping[str, str]) -> None:
 
 
 def start_agent(config: AgentConfig, folder: Path) -> subprocess.Popen[bytes]:
-    """Start the agent of one pod; its log is ``folder/agent.log``. It ends with its parent. The caller stops it."""
-    (folder / "home/vault").mkdir(parents=True, exist_ok=True, mode=0o700)
+    """Start the agent of one pod; its log is ``folder/agent.log``. It ends with its parent. The caller stops it.
+
+    Of the environment it sees only what a container would: no administrator's token, no proxy.
+    """
+    home = folder / "home/vault"
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = folder / "agent.json"
     path.write_text(json.dumps(config.config, indent=2), encoding="utf-8")
     with (folder / "agent.log").open("ab") as log:
         return subprocess.Popen(
-            [str(wheel_binary("bao")), "agent", f"-config={path}"],
+            [str(wheel_binary("bao")), "agent", f"-config={path}", *config.arguments],
             stdout=log,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             preexec_fn=die_with_parent,
+            env={"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(home)},
+            cwd=folder,
         )

@@ -13,20 +13,31 @@ A renewable lease is renewed at two thirds of its life and replaced at its end; 
 unless ``static_interval`` says otherwise.
 """
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from components.durations import parse_duration
+from components.errors import ArgumentError
 
 PREFIX = "vault.hashicorp.com/"
 TOKEN_VOLUME = "vault-token"  # noqa: S105 - the volume's name
+SECRETS_FOLDER = "/vault/secrets"
 _FILE_NAME = re.compile(r"^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$")
+_FILE_PATH = re.compile(r"^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$")
 _FILE_MODE = re.compile(r"^0[0-7]{3}$")
 _PATH = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._/-]*[A-Za-z0-9]$")
 
 
-class InjectionError(ValueError):
+# What the injector's init container runs (vault-k8s, agent-inject/agent/container_init_sidecar.go), told to stay.
+_STAYS = (
+    "echo ${VAULT_CONFIG?} | base64 -d > /home/vault/config.json "
+    "&& vault agent -config=/home/vault/config.json -exit-after-auth=false"
+)
+
+
+class InjectionError(ArgumentError):
     """Annotations that would not do what they say; the message names the argument, what was expected and the fix."""
 
 
@@ -79,6 +90,7 @@ class Injection:
     audience: str | None = None
     static_interval: str | None = None
     renewal_threshold: float | None = None
+    max_backoff: str | None = None
     before_start_only: bool = False
     native: bool = False
     revoke_on_shutdown: bool = True
@@ -133,6 +145,24 @@ class Injection:
         rendered = json_document(full) if template is None else template
         return self._with(name, full, rendered, lease=False, file=file, mode=mode, command=command)
 
+    def secret(
+        self,
+        name: str,
+        *,
+        path: str,
+        template: str,
+        lease: bool,
+        file: str | None = None,
+        mode: str | None = None,
+        command: str | None = None,
+    ) -> "Injection":
+        """Anything else in Vault as file ``name``, by a template of your own: a certificate, a cloud credential, a token.
+
+        ``path``: the full path, with the mount. ``lease``: whether what is read ends and has to be replaced; it decides
+        whether ``init_only`` is safe. Raises InjectionError.
+        """
+        return self._with(name, path, template, lease=lease, file=file, mode=mode, command=command)
+
     def _with(
         self,
         name: str,
@@ -154,6 +184,12 @@ class Injection:
             raise InjectionError(
                 f"path: {path!r} is not a path in Vault; expected MOUNT/..., without spaces or wildcards"
             )
+        if file is not None and (not _FILE_PATH.match(file) or ".." in file.split("/")):
+            raise InjectionError(
+                f"file: {file!r} would leave {SECRETS_FOLDER}; expected a path below it, such as app/config.json"
+            )
+        if "{{" not in template:
+            raise InjectionError(f"template: that of {name!r} reads nothing; expected {{{{ with secret ... }}}} in it")
         if mode is not None and not _FILE_MODE.match(mode):
             raise InjectionError(f'mode: {mode!r} is not a file mode; expected four octal digits such as "0440"')
         secret = InjectedSecret(name, path, template, lease, file, mode, command)
@@ -170,7 +206,14 @@ class Injection:
                 f"workload_kind: a {workload_kind} outlives its lease, and without the sidecar nothing renews "
                 f"{', '.join(leased)}; leave init_only() out, or use it on a Job"
             )
+        if self.native:
+            raise InjectionError("native_sidecar: init_only() leaves no sidecar; ask for one of the two")
         return replace(self, before_start_only=True)
+
+    def check_kind(self, workload_kind: str) -> None:
+        """Raise InjectionError where a workload of this kind would be left with credentials that nobody renews."""
+        if self.before_start_only:
+            self.init_only(workload_kind=workload_kind)
 
     def annotations(self) -> dict[str, str]:
         """The annotations of the pod template, all strings, none secret."""
@@ -190,8 +233,10 @@ class Injection:
             "template-lease-renewal-threshold": None
             if self.renewal_threshold is None
             else f"{self.renewal_threshold:g}",
-            "agent-pre-populate-only": "true" if self.before_start_only else None,
-            "agent-native-sidecar": "true" if self.native else None,
+            "auth-max-backoff": self.max_backoff,
+            "agent-pre-populate-only": "true" if self.before_start_only or self.native else None,
+            "agent-init-first": "true" if self.native else None,
+            "agent-init-json-patch": json.dumps(self._native_patch()) if self.native else None,
         }
         if self.audience is not None:
             optional["agent-service-account-token-volume-name"] = TOKEN_VOLUME
@@ -207,6 +252,27 @@ class Injection:
             if secret.command is not None:
                 result[f"agent-inject-command-{secret.name}"] = secret.command
         return {PREFIX + key: value for key, value in result.items()}
+
+    def _native_patch(self) -> list[dict[str, object]]:
+        """The changes to the injector's init container that make it a native sidecar.
+
+        The injector has no option for it (https://github.com/hashicorp/vault-k8s/issues/620), but takes a JSON patch.
+        The startup probe holds the application back until every file is there.
+        """
+        rendered = " && ".join(f"test -s {SECRETS_FOLDER}/{secret.file or secret.name}" for secret in self.secrets)
+        probe = {"exec": {"command": ["/bin/sh", "-c", rendered]}, "periodSeconds": 1, "failureThreshold": 300}
+        patch: list[dict[str, object]] = [
+            {"op": "replace", "path": "/args/0", "value": _STAYS},
+            {"op": "add", "path": "/restartPolicy", "value": "Always"},
+            {"op": "add", "path": "/startupProbe", "value": probe},
+        ]
+        if self.revoke_on_shutdown:
+            revoke = f"sleep 5 && vault token revoke -address={self.address} -self"
+            if self.ca_cert is not None:
+                revoke = revoke.replace(" -self", f" -ca-cert={self.ca_cert} -self")
+            hook = {"preStop": {"exec": {"command": ["/bin/sh", "-c", revoke]}}}
+            patch.append({"op": "add", "path": "/lifecycle", "value": hook})
+        return patch
 
     def volumes(self) -> list[dict[str, object]]:
         """The pod's volumes that the annotations refer to: the projected token, where ``audience`` is set."""
@@ -234,6 +300,7 @@ def inject(
     audience: str | None = None,
     static_interval: str | None = None,
     renewal_threshold: float | None = None,
+    max_backoff: str | None = None,
     native_sidecar: bool = False,
     revoke_on_shutdown: bool = True,
 ) -> Injection:
@@ -243,9 +310,10 @@ def inject(
     ``tls_secret``): default to the injector's own. ``audience``: the agent logs in with a projected token for this
     audience instead of the pod's API token; add ``volumes()`` to the pod. ``static_interval``: how often static values
     are read again, ``"5m"`` by default. ``renewal_threshold``: the part of a non-renewable lease after which it is replaced,
-    between 0 and 1, 0.9 by default. ``native_sidecar``: one init container with restartPolicy Always instead of init and
-    sidecar; needs Kubernetes 1.29 and an injector that knows the annotation. ``revoke_on_shutdown``: the agent revokes
-    its token, and with it the leases, when the pod ends.
+    between 0 and 1, 0.9 by default. ``max_backoff``: the longest pause between attempts to log in while Vault does not
+    answer, ``"5m"`` by default. ``native_sidecar``: one init container with restartPolicy Always instead of init and
+    sidecar, so a Job can end and nothing is read twice; needs Kubernetes 1.29, and ``address`` where ``revoke_on_shutdown``
+    is on. ``revoke_on_shutdown``: the agent revokes its token, and with it the leases, when the pod ends.
 
     Raises InjectionError.
     """
@@ -259,6 +327,15 @@ def inject(
         raise InjectionError(f"address: expected an https:// URL, got {address!r}")
     if static_interval is not None:
         parse_duration(static_interval, "static_interval")
+    if max_backoff is not None:
+        parse_duration(max_backoff, "max_backoff")
+    if native_sidecar and revoke_on_shutdown and address is None:
+        raise InjectionError(
+            "address: a native sidecar revokes its token by itself and has to be told where; "
+            "give Vault's address, or revoke_on_shutdown=False"
+        )
+    if ca_cert is not None and (not ca_cert.startswith("/") or " " in ca_cert):
+        raise InjectionError(f"ca_cert: expected an absolute path in the agent's container, got {ca_cert!r}")
     if renewal_threshold is not None and not 0 < renewal_threshold < 1:
         raise InjectionError(f"renewal_threshold: expected a part between 0 and 1, got {renewal_threshold:g}")
     return Injection(
@@ -270,6 +347,7 @@ def inject(
         audience=audience,
         static_interval=static_interval,
         renewal_threshold=renewal_threshold,
+        max_backoff=max_backoff,
         native=native_sidecar,
         revoke_on_shutdown=revoke_on_shutdown,
     )

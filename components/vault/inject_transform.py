@@ -1,0 +1,120 @@
+"""A Pulumi transform that gives a Deployment of the team's own what ``inject`` says, without touching the team's code.
+
+    opts = pulumi.ResourceOptions(transformations=[inject_transform(injection, match="payment-api")])
+
+The annotations and the volume of ``injection`` are merged into the pod template of every Deployment, StatefulSet, DaemonSet,
+Job and CronJob below the resource (or the stack) that carries the transform.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import pulumi
+
+from components.vault.agent_injection import Injection, InjectionError
+
+# Type -> where its pod template is.
+TEMPLATES = {
+    "kubernetes:apps/v1:Deployment": ("spec", "template"),
+    "kubernetes:apps/v1:StatefulSet": ("spec", "template"),
+    "kubernetes:apps/v1:DaemonSet": ("spec", "template"),
+    "kubernetes:batch/v1:Job": ("spec", "template"),
+    "kubernetes:batch/v1:CronJob": ("spec", "job_template", "spec", "template"),
+}
+
+
+def inject_transform(injection: Injection, *, match: str | None = None) -> Callable[[Any], Any]:
+    """The transform, for ``transformations`` as well as for ``transforms`` of ``pulumi.ResourceOptions``.
+
+    ``match``: only the workload of this Pulumi name; default every one that the option reaches.
+
+    Raises InjectionError, when the workload is registered, where its pod runs under no service account of its own, where an
+    annotation that is there already says otherwise, or where ``init_only`` would leave it without renewal.
+    """
+
+    def transform(args: Any) -> Any:
+        type_ = str(getattr(args, "type_", None) or args.type)
+        path = TEMPLATES.get(type_)
+        if path is None or (match is not None and args.name != match):
+            return None
+        injection.check_kind(type_.rpartition(":")[2])
+        change: Callable[[Any], Any] = lambda template: _injected(template, injection, args.name)  # noqa: E731
+        for step in reversed(path):
+            change = _at(step, change, args.name)
+        props = change(dict(args.props))
+        if isinstance(args, pulumi.ResourceTransformArgs):
+            return pulumi.ResourceTransformResult(props=props, opts=args.opts)
+        return pulumi.ResourceTransformationResult(props=props, opts=args.opts)
+
+    return transform
+
+
+def _at(key: str, change: Callable[[Any], Any], name: str) -> Callable[[Any], Any]:
+    """``change`` one level up: on what holds the value under ``key``."""
+
+    def outer(node: Any) -> Any:
+        value = _get(node, key)
+        if value is None:
+            raise InjectionError(
+                f"{key}: workload {name!r} has none; the transform needs a whole pod template to add to"
+            )
+        return _put(node, key, _resolved(value, change))
+
+    return outer
+
+
+def _resolved(value: Any, change: Callable[[Any], Any]) -> Any:
+    """``change`` on a value, or on what an Output will hold."""
+    return value.apply(change) if isinstance(value, pulumi.Output) else change(value)
+
+
+def _injected(template: Any, injection: Injection, name: str) -> Any:
+    """The pod template with the annotations and the volumes."""
+
+    def metadata(found: Any) -> Any:
+        return _put(found, "annotations", _resolved(_get(found, "annotations") or {}, annotations))
+
+    def annotations(found: Any) -> dict[str, Any]:
+        wanted = injection.annotations()
+        for key, value in wanted.items():
+            there = found.get(key, value)
+            if not isinstance(there, pulumi.Output) and there != value:
+                raise InjectionError(
+                    f"{key}: workload {name!r} says {there!r} already; take it out, or leave the transform out"
+                )
+        return {**found, **wanted}
+
+    def spec(found: Any) -> Any:
+        if not _get(found, "service_account_name"):
+            raise InjectionError(
+                f"serviceAccountName: the pods of {name!r} run under the namespace's default account, which every pod "
+                "shares; give them one of their own, which Vault's role names"
+            )
+        volumes = injection.volumes()
+        if not volumes:
+            return found
+        return _put(found, "volumes", _resolved(_get(found, "volumes") or [], lambda there: [*there, *volumes]))
+
+    template = _put(template, "metadata", _resolved(_get(template, "metadata") or {}, metadata))
+    return _at("spec", spec, name)(template)
+
+
+def _camel(key: str) -> str:
+    head, *rest = key.split("_")
+    return head + "".join(part.capitalize() for part in rest)
+
+
+def _get(node: Any, key: str) -> Any:
+    """A member of a dict, in either spelling, or of one of the SDK's argument objects."""
+    if isinstance(node, dict):
+        return node.get(key, node.get(_camel(key)))
+    return getattr(node, key, None)
+
+
+def _put(node: Any, key: str, value: Any) -> Any:
+    """A copy of a dict with the member set; the SDK's argument objects are changed in place."""
+    if isinstance(node, dict):
+        camel = _camel(key)
+        return {**node, (camel if camel in node or key not in node else key): value}
+    setattr(node, key, value)
+    return node
