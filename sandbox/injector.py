@@ -11,6 +11,7 @@ that token fresh as the kubelet does, and runs the agent. What would be the pod'
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -130,10 +131,8 @@ class Injector:
         log(f"watching workloads at {self._api.cluster.server}; their agents use {self._address}")
         try:
             while not self._stop.is_set():
-                try:
+                with contextlib.suppress(queue.Empty):
                     self._handle(*self._events.get(timeout=0.25))
-                except queue.Empty:
-                    pass
                 for pod in self._pods.values():
                     self._tend(pod)
         finally:
