@@ -84,6 +84,11 @@ def _verify(options: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
+def _plain_check(options: argparse.Namespace) -> int:
+    print(f"{len(manifests.sealed_documents(options.paths))} sealed secrets, and no plaintext Secret manifest")
+    return 0
+
+
 def _reencrypt(options: argparse.Namespace) -> int:
     for path in reencrypt(options.paths, _controller(options)):
         print(path)
@@ -162,6 +167,9 @@ def _sealed_commands(parser: argparse.ArgumentParser) -> None:
     verify.add_argument("--backup", type=Path, help="check against a backup's keys instead of the controller")
     verify.add_argument("--identity", type=Path)
     verify.set_defaults(run=_verify)
+    plain = commands.add_parser("check", help="find plaintext Secret manifests, without a cluster (a pre-commit hook)")
+    plain.add_argument("paths", type=Path, nargs="+")
+    plain.set_defaults(run=_plain_check)
     renew = commands.add_parser("re-encrypt", help="bring every sealed file under the newest key")
     renew.add_argument("paths", type=Path, nargs="+")
     renew.set_defaults(run=_reencrypt)

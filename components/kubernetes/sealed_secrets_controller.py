@@ -1,6 +1,6 @@
 """The sealed-secrets controller: the only one that can open what was sealed for the cluster."""
 
-import email.utils
+import datetime
 from collections.abc import Mapping
 from typing import Any, NotRequired, TypedDict
 
@@ -23,7 +23,8 @@ class SealedSecretsControllerArgs(TypedDict):
     key_period: NotRequired[str]
     """How often a new sealing key is made, default `720h` (30 days). Old keys stay and still open what they sealed."""
     key_cutoff: NotRequired[str]
-    """Make a new key at the start if the newest one is older than this date (RFC 1123), e.g. after a key was exposed."""
+    """Make a new key at the start if the newest one is older than this date, e.g. after a key was exposed.
+    RFC 1123 with a numeric zone, `Tue, 24 Nov 2026 21:00:00 +0000`."""
     key_ttl: NotRequired[str]
     """How long a certificate is good for sealing, default `87600h` (10 years)."""
     allow_no_renewal: NotRequired[bool]
@@ -98,10 +99,14 @@ def _period(name: str, args: SealedSecretsControllerArgs) -> str:
 
 
 def _rfc1123(name: str, text: str) -> str:
+    """Refused here, as the controller ends at its start over a date that Go's RFC1123Z does not fit."""
     try:
-        email.utils.parsedate_to_datetime(text)
-    except ValueError as error:
+        datetime.datetime.strptime(text, "%a, %d %b %Y %H:%M:%S %z")
+        if text[-5] not in "+-":
+            raise ValueError
+    except (ValueError, IndexError) as error:
         raise ArgumentError(
-            f"key_cutoff: {name!r} has {text!r}; expected an RFC 1123 date such as 'Tue, 24 Nov 2026 21:00:00 GMT'"
+            f"key_cutoff: {name!r} has {text!r}; expected an RFC 1123 date with a numeric zone, "
+            "such as 'Tue, 24 Nov 2026 21:00:00 +0000'"
         ) from error
     return text

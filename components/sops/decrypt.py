@@ -12,8 +12,10 @@
 """
 
 import json
+import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -46,6 +48,15 @@ class SopsFileError(SopsError):
     """The file is not there or not of its format."""
 
 
+def find_sops(environment: Mapping[str, str] | None = None) -> str:
+    """The ``sops`` of the PATH, else the one beside the running Python. Raises SopsBinaryMissing."""
+    path = os.environ.get("PATH") if environment is None else environment.get("PATH", "")
+    binary = shutil.which("sops", path=os.pathsep.join([path or "", str(Path(sys.prefix) / "bin")]))
+    if binary is None:
+        raise SopsBinaryMissing("sops is not on the PATH: install it (https://getsops.io), or run `make setup`")
+    return binary
+
+
 def run_sops(
     arguments: Sequence[str],
     *,
@@ -57,11 +68,7 @@ def run_sops(
 
     Raises SopsError or the kind of it that sops's exit code and words tell.
     """
-    binary = shutil.which("sops", path=environment.get("PATH") if environment is not None else None)
-    if binary is None:
-        raise SopsBinaryMissing(
-            "sops is not on the PATH: install it (https://getsops.io) or run inside the project's set-up"
-        )
+    binary = find_sops(environment)
     try:
         done = subprocess.run(
             [binary, *arguments],
@@ -90,14 +97,14 @@ def _error(arguments: Sequence[str], stderr: str) -> SopsError:
         )
     if "no such file" in words and "SOPS_AGE_KEY_FILE" not in words:
         return SopsFileError(f"{target}: no such file")
-    if "message authentication failed" in words or "MAC mismatch" in words or "MAC" in words:
-        return SopsTampered(
-            f"{target}: it was changed outside of sops (its authentication code does not fit); take the last good version from git"
-        )
     if "data key" in words:
         return SopsKeyMissing(
             f"{target}: no key at hand opens it; set SOPS_AGE_KEY_FILE, log in to AWS or Vault, or be added as a recipient. "
             f"sops says: {_reasons(words)}"
+        )
+    if "message authentication failed" in words or "MAC" in words:
+        return SopsTampered(
+            f"{target}: it was changed outside of sops (its authentication code does not fit); take the last good version from git"
         )
     return SopsError(f"{target}: sops {arguments[0]} failed: {words[:400]}")
 
@@ -122,7 +129,13 @@ def decrypt(path: str | Path, *, environment: Mapping[str, str] | None = None) -
     if not file.is_file():
         raise SopsFileError(f"{file}: no such file; give the path of a SOPS-encrypted file, relative to the project")
     if file_format(file) == "binary":
-        return {"data": run_sops(["decrypt", str(file)], environment=environment).decode()}
+        raw = run_sops(["decrypt", str(file)], environment=environment)
+        try:
+            return {"data": raw.decode()}
+        except UnicodeDecodeError:  # it quotes the bytes
+            raise SopsFileError(
+                f"{file}: holds bytes that are no UTF-8 text; keep it as Base64 under a key of a yaml file instead"
+            ) from None
     output = run_sops(["decrypt", "--output-type", "json", str(file)], environment=environment)
     content = json.loads(output)
     if not isinstance(content, dict):

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
@@ -13,6 +14,8 @@ import pulumi_kubernetes as k8s
 import pulumi_vault as vault
 
 from components.sops.decrypt import SopsFileError, decrypt
+
+_SECRET_KEY = re.compile(r"^[-._a-zA-Z0-9]+$")
 
 
 class SopsVaultKvTarget(TypedDict):
@@ -94,6 +97,11 @@ class SopsFile(pulumi.ComponentResource):
             )
         if "kubernetes" in args:
             place = args["kubernetes"]
+            if bad := sorted(key for key in content if not _SECRET_KEY.match(key)):
+                raise SopsFileError(
+                    f"{args['path']}: a Kubernetes Secret cannot have the keys {', '.join(map(repr, bad))}; "
+                    "expected letters, digits, '-', '_' and '.'"
+                )
             k8s.core.v1.Secret(
                 f"{name}-secret",
                 metadata={"name": place["name"], "namespace": place["namespace"]},

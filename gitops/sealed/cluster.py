@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
+import sys
+import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -20,12 +25,13 @@ def kubectl(*arguments: str, stdin: str | None = None) -> str:
 
     What is given on ``stdin`` (it may hold keys) is never part of an error.
     """
+    binary = shutil.which("kubectl", path=os.pathsep.join([os.environ.get("PATH", ""), str(Path(sys.prefix) / "bin")]))
+    if binary is None:
+        raise ControllerError("kubectl is not on the PATH: install it, or give --controller-url")
     try:
         done = subprocess.run(
-            ["kubectl", *arguments], input=stdin, capture_output=True, text=True, timeout=TIMEOUT, check=False
+            [binary, *arguments], input=stdin, capture_output=True, text=True, timeout=TIMEOUT, check=False
         )
-    except FileNotFoundError as error:
-        raise ControllerError("kubectl is not on the PATH: install it, or give --controller-url") from error
     except subprocess.TimeoutExpired as error:
         raise ControllerError(
             f"kubectl {arguments[0]} gave no answer in {TIMEOUT:.0f} s: is KUBECONFIG right?"
@@ -49,11 +55,10 @@ class Controller:
             if body is None:
                 return kubectl("get", "--raw", raw)
             return kubectl("create", "--raw", raw, "-f", "-", stdin=body)
-        try:
-            request = {"content": body.encode()} if body is not None else {}
-            answer = httpx.request("POST" if body is not None else "GET", self.url + path, timeout=TIMEOUT, **request)  # type: ignore[arg-type]
-        except httpx.HTTPError as error:
-            raise ControllerError(f"the controller at {self.url} cannot be reached: {error}") from error
+        answer = self._request(path, body)
+        while answer.status_code == httpx.codes.TOO_MANY_REQUESTS:  # /v1/verify takes two a second by default
+            time.sleep(min(float(answer.headers.get("Retry-After", 1)), 5))
+            answer = self._request(path, body)
         if answer.status_code == httpx.codes.CONFLICT:
             raise ControllerError(f"the controller cannot open it ({path}): it was sealed for another place or cluster")
         if answer.is_error:
@@ -61,6 +66,14 @@ class Controller:
                 f"the controller refused {path}: HTTP {answer.status_code} {answer.text.strip()[:200]}"
             )
         return answer.text
+
+    def _request(self, path: str, body: str | None) -> httpx.Response:
+        method = "GET" if body is None else "POST"
+        content = None if body is None else body.encode()
+        try:
+            return httpx.request(method, f"{self.url}{path}", content=content, timeout=TIMEOUT)
+        except httpx.HTTPError as error:
+            raise ControllerError(f"the controller at {self.url} cannot be reached: {error}") from error
 
     def certificate(self) -> str:
         """The newest sealing certificate, PEM."""

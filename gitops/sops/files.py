@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import yaml
 
-from components.sops.decrypt import SopsError, run_sops
+from components.sops.decrypt import SopsError, find_sops, run_sops
 from gitops.errors import GitOpsError, SopsCommandError
 from gitops.manifests import write
 from gitops.sops.rules import CONFIG, load
@@ -91,12 +93,19 @@ def update_keys(root: Path, files: Sequence[Path]) -> None:
 
 
 def edit(root: Path, file: Path) -> int:
-    """Open the file in ``$SOPS_EDITOR`` or ``$EDITOR``; sops encrypts it again at the end. sops's exit code."""
-    command = ["sops", "--config", str(root / CONFIG), "edit", str(file)]
+    """Open the file in ``$SOPS_EDITOR`` or ``$EDITOR``; sops encrypts it again at the end. sops's exit code.
+
+    The editor needs a plain file: it lies in a folder that only this user can enter, in memory where there is ``/dev/shm``,
+    and is gone at the end, with what the editor left beside it.
+    """
+    load(root)
     try:
-        return subprocess.run(command, check=False).returncode
-    except FileNotFoundError as error:
-        raise SopsCommandError("sops is not on the PATH: install it (https://getsops.io)") from error
+        command = [find_sops(), "--config", str(root / CONFIG), "edit", str(file)]
+    except SopsError as error:
+        raise SopsCommandError(str(error)) from error
+    memory = Path("/dev/shm")  # noqa: S108 - memory, and a folder of mode 0700 in it
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
+        return subprocess.run(command, check=False, env={**os.environ, "TMPDIR": folder}).returncode
 
 
 def _inside(root: Path, file: Path) -> Path:

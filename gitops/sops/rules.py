@@ -89,6 +89,8 @@ def check(root: Path, files: Sequence[Path]) -> list[Finding]:
     found: list[Finding] = []
     for file in files:
         path = file if file.is_absolute() else root / file
+        if not path.is_relative_to(root):
+            raise GitOpsError(f"{path}: outside of the repository {root}; give --root, or files of this one")
         relative = path.relative_to(root)
         if not path.is_file() or relative.name == CONFIG:
             continue

@@ -78,8 +78,9 @@ def test_a_plain_file_is_refused_without_its_values(repository: Path) -> None:
     assert "hunter2" not in str(caught.value)
 
 
-def test_a_missing_binary_and_a_missing_file_are_named(repository: Path) -> None:
+def test_a_missing_binary_and_a_missing_file_are_named(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_encrypted(repository, {"a": "b"})
+    monkeypatch.setattr(sops.sys, "prefix", str(repository))
     with pytest.raises(sops.SopsBinaryMissing, match="sops is not on the PATH"):
         sops.decrypt(path, environment={"PATH": str(repository)})
     with pytest.raises(sops.SopsFileError, match="no such file"):
