@@ -1,0 +1,129 @@
+"""Runs a Pulumi program, as Pulumi's Python language host does. Started by the engine as a script, in a process of its own.
+
+The engine's tuning is here too, and none of it can be seen by the program:
+* debug messages, of which the SDK sends five a resource and waits for each, are not sent: the engine would drop them;
+* what is loaded before the program runs is taken out of the garbage collector's sight, and it runs less often;
+* there are enough threads for the calls that wait for the engine (the SDK takes one for each).
+"""
+
+import sys
+
+# The script's folder is no place to import from: it holds modules with the names of the standard library's.
+del sys.path[0]
+
+import argparse  # noqa: E402
+import asyncio  # noqa: E402
+import contextlib  # noqa: E402
+import ctypes  # noqa: E402
+import gc  # noqa: E402
+import logging  # noqa: E402
+import os  # noqa: E402
+import runpy  # noqa: E402
+import signal  # noqa: E402
+import traceback  # noqa: E402
+from concurrent.futures import ThreadPoolExecutor  # noqa: E402
+from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
+
+THREADS = 64
+GC_THRESHOLD = 100_000
+_PR_SET_PDEATHSIG = 1
+
+
+class _QuietEngine:
+    """The Engine service's stub, without the debug messages."""
+
+    def __init__(self, stub: Any, debug: int) -> None:
+        self._stub, self._debug = stub, debug
+
+    def Log(self, request: Any) -> Any:  # noqa: N802 - the protocol's name
+        return None if request.severity == self._debug else self._stub.Log(request)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stub, name)
+
+
+def _tune(pulumi: Any) -> None:
+    from pulumi.runtime.proto import engine_pb2
+
+    settings = pulumi.runtime.settings.SETTINGS
+    settings.engine = _QuietEngine(settings.engine, engine_pb2.DEBUG)
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD, 20, 100)
+
+
+def _end_with_the_engine() -> None:
+    # However the engine ends: a program that it started must not go on alone. (Linux; elsewhere its calls fail.)
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def main() -> int:
+    _end_with_the_engine()
+    parser = argparse.ArgumentParser()
+    for name in ("project", "stack", "organization", "monitor", "engine", "root"):
+        parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--parallel", type=int, required=True)
+    parser.add_argument("--dry-run", action="store_true")
+    parser.add_argument("program")
+    options = parser.parse_args()
+    try:
+        import pulumi
+        import pulumi.runtime
+    except ImportError:
+        sys.stderr.write(traceback.format_exc())
+        sys.stderr.write(f"the Pulumi SDK is not installed for {sys.executable}: `pip install pulumi`\n")
+        return 1
+    pulumi.runtime.set_all_config(pulumi.runtime.get_config_env(), pulumi.runtime.get_config_secret_keys_env())
+    pulumi.runtime.configure(
+        pulumi.runtime.Settings(
+            monitor=options.monitor,
+            engine=options.engine,
+            project=options.project,
+            stack=options.stack,
+            organization=options.organization,
+            root_directory=options.root,
+            parallel=options.parallel,
+            dry_run=options.dry_run,
+        )
+    )
+    program = Path(options.program)
+    # A file's folder is where it imports from; a folder's __main__.py has that from runpy.
+    folder = program if program.is_dir() else program.parent
+    os.chdir(folder)
+    if not program.is_dir():
+        sys.path.insert(0, str(folder))
+    sys.argv = [str(program)]
+    _tune(pulumi)
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    loop.set_default_executor(ThreadPoolExecutor(max(THREADS, 2 * options.parallel), "pulumi"))
+    # A program that fails leaves futures unobserved; asyncio would print each of them.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    try:
+        loop.run_until_complete(
+            pulumi.runtime.run_in_stack(lambda: _run(program))
+        )
+    except pulumi.RunError as error:
+        pulumi.log.error(str(error))
+        return 1
+    except Exception:  # whatever the program raised
+        pulumi.log.error("Program failed with an unhandled exception:\n" + traceback.format_exc())
+        return 1
+    finally:
+        loop.close()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    return 0
+
+
+def _run(program: Path) -> None:
+    runpy.run_path(str(program), run_name="__main__")
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # threads that still wait for an engine that has stopped keep nobody waiting

@@ -1,0 +1,242 @@
+"""The two services that a program talks to: ResourceMonitor and Engine, on 127.0.0.1."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+from google.protobuf import empty_pb2
+from pulumi.runtime._grpc_settings import _GRPC_CHANNEL_OPTIONS
+from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, provider_pb2, resource_pb2, resource_pb2_grpc
+
+from sandbox.engine import urns
+from sandbox.engine.deployment import Deployment, StepFailed, Stopped
+from sandbox.engine.errors import EngineError
+from sandbox.engine.goal import ProviderRequest, ReadGoal, from_request, refuse_unsupported
+from sandbox.engine.importing import read_resource
+from sandbox.engine.planner import Planner
+from sandbox.engine.providers import OperationFailed
+from sandbox.engine.registry import INTERNAL, Registry
+from sandbox.engine.state import Resource
+from sandbox.engine.transforms import Callbacks
+from sandbox.engine.values import Properties, from_struct, to_struct
+
+FEATURES = [
+    resource_pb2.RESOURCE_MONITOR_FEATURE_SECRETS,
+    resource_pb2.RESOURCE_MONITOR_FEATURE_RESOURCE_REFERENCES,
+    resource_pb2.RESOURCE_MONITOR_FEATURE_ALIAS_SPECS,
+    resource_pb2.RESOURCE_MONITOR_FEATURE_DELETED_WITH,
+    resource_pb2.RESOURCE_MONITOR_FEATURE_REPLACE_WITH,
+    resource_pb2.RESOURCE_MONITOR_FEATURE_REPLACEMENT_TRIGGER,
+    resource_pb2.RESOURCE_MONITOR_FEATURE_TRANSFORMS,
+    resource_pb2.RESOURCE_MONITOR_FEATURE_INVOKE_TRANSFORMS,
+]
+GET_RESOURCE = "pulumi:pulumi:getResource"
+SEVERITIES = {
+    engine_pb2.DEBUG: "debug",
+    engine_pb2.INFO: "info",
+    engine_pb2.WARNING: "warning",
+    engine_pb2.ERROR: "error",
+}
+
+
+class Monitor(resource_pb2_grpc.ResourceMonitorServicer):  # type: ignore[misc]
+    """ResourceMonitor: what the program registers, reads and calls."""
+
+    def __init__(self, deployment: Deployment, planner: Planner, registry: Registry, info: Any) -> None:
+        """``info`` is the DeploymentInfo that programs ask for."""
+        self._deployment = deployment
+        self._planner = planner
+        self._registry = registry
+        self._info = info
+        self.callbacks = Callbacks()
+        self.stack_outputs: Properties | None = None  # held until it is known how the program ended
+
+    # -- resources --------------------------------------------------------------------------------------------------
+
+    async def RegisterResource(self, request: Any, context: Any) -> Any:
+        return await self._guarded(context, self._register, request)
+
+    async def _register(self, request: Any) -> Any:
+        refuse_unsupported(request)
+        original = request
+        request = await self.callbacks.transform_resource(request)
+        goal = from_request(request)
+        if goal.custom and urns.is_provider(goal.type):
+            internal: Properties = {"pluginDownloadURL": goal.url} if goal.url else {}
+            goal.inputs[INTERNAL] = internal
+            if goal.version:
+                goal.inputs["version"] = goal.version
+        elif goal.custom:
+            goal.provider = await self._provider(goal.provider, goal.providers, goal.type, goal.version, goal.url)
+        else:
+            goal.provider = ""
+        resource = await self._planner.register(goal)
+        if original.transforms:
+            self.callbacks.keep(resource.urn, original.transforms, resource.parent)
+        elif resource.parent:
+            self.callbacks.keep(resource.urn, (), resource.parent)
+        return resource_pb2.RegisterResourceResponse(
+            urn=resource.urn, id=resource.id, object=to_struct(resource.outputs)
+        )
+
+    async def _provider(self, given: str, providers: dict[str, str], token: str, version: str, url: str) -> str:
+        if given:
+            return given
+        package = urns.package_of(token)
+        if package in providers:
+            return providers[package]
+        return await self._registry.default(ProviderRequest(package, version, url))
+
+    async def RegisterResourceOutputs(self, request: Any, context: Any) -> Any:
+        return await self._guarded(context, self._outputs, request)
+
+    async def _outputs(self, request: Any) -> Any:
+        resource = self._deployment.news.get(request.urn)
+        if resource is None:
+            raise EngineError(f"outputs of {request.urn!r}, which is not registered")
+        outputs = from_struct(request.outputs)
+        self._deployment.redactor.learn(outputs)
+        if resource.type == urns.STACK_TYPE:
+            self.stack_outputs = outputs
+        elif outputs != resource.outputs:
+            resource.outputs = outputs
+            self._deployment.store.put(resource)
+        return empty_pb2.Empty()
+
+    async def ReadResource(self, request: Any, context: Any) -> Any:
+        return await self._guarded(context, self._read, request)
+
+    async def _read(self, request: Any) -> Any:
+        if request.packageRef:
+            raise EngineError(f"{request.type} {request.name!r}: the embedded engine does not support parameterized packages")
+        goal = ReadGoal(
+            type=request.type,
+            name=request.name,
+            id=request.id,
+            inputs=from_struct(request.properties),
+            parent=request.parent,
+            provider=await self._provider(
+                request.provider, {}, request.type, request.version, request.pluginDownloadURL
+            ),
+            version=request.version,
+            url=request.pluginDownloadURL,
+            dependencies=sorted(set(request.dependencies)),
+            additional_secret_outputs=list(request.additionalSecretOutputs),
+        )
+        resource = await read_resource(self._deployment, self._registry, goal)
+        return resource_pb2.ReadResourceResponse(
+            urn=resource.urn, id=resource.id, properties=to_struct(resource.outputs)
+        )
+
+    # -- functions --------------------------------------------------------------------------------------------------
+
+    async def Invoke(self, request: Any, context: Any) -> Any:
+        return await self._guarded(context, self._invoke, request)
+
+    async def _invoke(self, request: Any) -> Any:
+        if request.tok == GET_RESOURCE:
+            return self._get_resource(from_struct(request.args))
+        if request.tok.startswith("pulumi:pulumi:"):
+            raise EngineError(f"the embedded engine does not support {request.tok}")
+        request = await self.callbacks.transform_invoke(request)
+        reference = await self._provider(
+            request.provider, {}, request.tok, request.version, request.pluginDownloadURL
+        )
+        provider = self._registry.get("", reference)
+        if not provider.configured:
+            return resource_pb2.ResourceInvokeResponse(unknown=True)
+        args = from_struct(request.args)
+        self._deployment.redactor.learn(args)
+        result, failures = await provider.invoke(request.tok, args)
+        self._deployment.redactor.learn(result)
+        response = resource_pb2.ResourceInvokeResponse(
+            failures=[provider_pb2.CheckFailure(property=key, reason=reason) for key, reason in failures]
+        )
+        getattr(response, "return").CopyFrom(to_struct(result))
+        return response
+
+    def _get_resource(self, args: Properties) -> Any:
+        resource: Resource | None = self._deployment.news.get(args.get("urn", ""))
+        if resource is None:
+            raise EngineError(f"unknown resource {args.get('urn')!r}")
+        response = resource_pb2.ResourceInvokeResponse()
+        found = {"urn": resource.urn, "id": resource.id, "state": resource.outputs}
+        getattr(response, "return").CopyFrom(to_struct(found))
+        return response
+
+    # -- the program's surroundings ---------------------------------------------------------------------------------
+
+    async def GetDeploymentInfo(self, request: Any, context: Any) -> Any:
+        del request, context
+        return self._info
+
+    async def SupportsFeature(self, request: Any, context: Any) -> Any:
+        del context
+        known = {"secrets", "resourceReferences", "aliasSpecs", "deletedWith", "transforms", "invokeTransforms"}
+        return resource_pb2.SupportsFeatureResponse(hasSupport=request.id in known)
+
+    async def RegisterStackTransform(self, request: Any, context: Any) -> Any:
+        del context
+        self.callbacks.resource.append(request)
+        return empty_pb2.Empty()
+
+    async def RegisterStackInvokeTransform(self, request: Any, context: Any) -> Any:
+        del context
+        self.callbacks.invoke.append(request)
+        return empty_pb2.Empty()
+
+    async def SignalAndWaitForShutdown(self, request: Any, context: Any) -> Any:
+        # Nothing of the program is needed once it has registered everything.
+        del request, context
+        return empty_pb2.Empty()
+
+    async def _guarded(self, context: Any, handler: Callable[[Any], Any], request: Any) -> Any:
+        try:
+            return await handler(request)
+        except (Stopped, StepFailed):
+            # The SDK ends quietly when the monitor has gone away.
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "the run has stopped")
+        except (EngineError, OperationFailed) as error:
+            await context.abort(grpc.StatusCode.UNKNOWN, self._deployment.redactor(str(error)))
+
+
+class Engine(engine_pb2_grpc.EngineServicer):  # type: ignore[misc]
+    """Engine: the program's log, and which resource is its root."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self._deployment = deployment
+        self._root = ""
+
+    async def Log(self, request: Any, context: Any) -> Any:
+        del context
+        severity = SEVERITIES.get(request.severity, "info")
+        if severity != "debug" and not (self._deployment.stopping.is_set() and severity == "error"):
+            self._deployment.tell(severity, request.message, request.urn)
+        return empty_pb2.Empty()
+
+    async def GetRootResource(self, request: Any, context: Any) -> Any:
+        del request, context
+        return engine_pb2.GetRootResourceResponse(urn=self._root)
+
+    async def SetRootResource(self, request: Any, context: Any) -> Any:
+        del context
+        self._root = request.urn
+        return engine_pb2.SetRootResourceResponse()
+
+    async def RequirePulumiVersion(self, request: Any, context: Any) -> Any:
+        del request, context
+        return engine_pb2.RequirePulumiVersionResponse()
+
+
+async def serve(monitor: Monitor, engine: Engine) -> tuple[Any, str]:
+    """Start both services; the server and its address."""
+    server = grpc.aio.server(options=_GRPC_CHANNEL_OPTIONS)
+    resource_pb2_grpc.add_ResourceMonitorServicer_to_server(monitor, server)
+    engine_pb2_grpc.add_EngineServicer_to_server(engine, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    return server, f"127.0.0.1:{port}"
+
+

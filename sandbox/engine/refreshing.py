@@ -1,0 +1,108 @@
+"""Refresh: the state takes what is really there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from sandbox.engine import events, paths, state
+from sandbox.engine.deployment import Deployment, StepFailed, Stopped
+from sandbox.engine.errors import EngineError
+from sandbox.engine.events import Step
+from sandbox.engine.objects import object_diff
+from sandbox.engine.providers import Change
+from sandbox.engine.registry import Registry
+from sandbox.engine.state import Resource
+
+
+async def refresh_all(deployment: Deployment, registry: Registry) -> None:
+    """Read every resource of the state; then let go of what is gone, and of every edge to it."""
+    resources = list(deployment.old_list)
+    gone: list[Resource] = []
+    await asyncio.gather(*(_refresh(deployment, registry, resource, gone) for resource in resources))
+    if not gone:
+        return
+    urns = {resource.urn for resource in gone if not resource.delete}
+    urns -= {resource.urn for resource in resources if resource not in gone and not resource.delete}
+    left = [resource for resource in deployment.store.resources() if resource not in gone and _forget(resource, urns)]
+    deployment.store.put(*left, drop=gone)
+    await deployment.store.flush()
+
+
+def _forget(resource: Resource, urns: set[str]) -> bool:
+    """Remove the edges to vanished resources; whether there were any."""
+    before = resource.needs()
+    if not urns.intersection(before) and not urns.intersection(resource.replace_with):
+        return False
+    resource.dependencies = _without(resource.dependencies, urns)
+    resource.replace_with = _without(resource.replace_with, urns)
+    resource.property_dependencies = {
+        key: kept for key, listed in resource.property_dependencies.items() if (kept := _without(listed, urns))
+    }
+    if resource.parent in urns:
+        resource.parent = ""
+    if resource.deleted_with in urns:
+        resource.deleted_with = ""
+    return True
+
+
+def _without(listed: Iterable[str], urns: set[str]) -> list[str]:
+    return [urn for urn in listed if urn not in urns]
+
+
+async def _refresh(deployment: Deployment, registry: Registry, old: Resource, gone: list[Resource]) -> None:
+    step = Step(events.REFRESH, old.urn, old, old, outcome=events.SAME)
+    if not old.custom or old.is_provider or old.pending_replacement:
+        if not deployment.stopping.is_set():
+            deployment.note(step)
+        return
+    try:
+        async with deployment.step(step):
+            await _read(deployment, registry, step, old)
+            if step.outcome == events.DELETE:
+                gone.append(old)
+            elif step.new is not None and step.new is not old:
+                deployment.store.put(step.new, drop=[old])
+                await deployment.store.flush()
+    except EngineError as error:
+        deployment.fail(str(error), old.urn)
+    except (Stopped, StepFailed):
+        return
+
+
+async def _read(deployment: Deployment, registry: Registry, step: Step, old: Resource) -> None:
+    provider = await registry.ensure(old.provider)
+    found = await provider.read(old.urn, old.id, old.outputs, old.inputs)
+    if not found.id:
+        step.outcome, step.new = events.DELETE, None
+        return
+    inputs = old.inputs if found.inputs is None else found.inputs
+    outputs = found.outputs
+    if old.ignore_changes:
+        inputs = paths.with_ignored(inputs, old.inputs, old.ignore_changes)
+        outputs = paths.with_ignored(outputs, old.outputs, old.ignore_changes)
+    new = Resource(**{name: getattr(old, name) for name in Resource.__slots__})
+    new.id, new.inputs, new.outputs, new.init_errors = found.id, inputs, outputs, []
+    deployment.mark_secret(new)
+    if new.inputs == old.inputs and new.outputs == old.outputs and new.id == old.id:
+        new.init_errors = []
+        step.new = new if old.init_errors else old
+        return
+    step.new = new
+    detailed: dict[str, Change] = {}
+    changed = False
+    if found.inputs is None or old.external:
+        detailed = object_diff(old.outputs, new.outputs)
+        changed = bool(detailed)
+    else:
+        # The provider compares from the state's side, so its answer is turned around.
+        diff = await provider.diff(old.urn, new.id, new.outputs, old.inputs, old.ignore_changes)
+        if diff.changes is None:
+            detailed = object_diff(old.inputs, new.inputs)
+            changed = bool(detailed)
+        elif diff.changes:
+            detailed = {path: change.inverted() for path, change in diff.detailed.items()}
+            changed = True
+    if changed:
+        step.outcome, step.detailed = events.UPDATE, detailed
+        new.modified = state.now()
