@@ -1,0 +1,208 @@
+"""RotatingConnectionPool: psycopg_pool's ConnectionPool whose connections follow a credential that changes."""
+
+from __future__ import annotations
+
+import time
+import weakref
+from collections.abc import Callable
+from typing import Any, Self, TypeVar, cast
+
+import psycopg
+from psycopg import Connection
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from rotation._credential import Credential, Source
+from rotation._credentials import Credentials
+from rotation._health import Health
+from rotation._login import Login, parameters
+from rotation._pool_base import PATIENCE, STAMP, Guard
+from rotation.errors import InvalidArgument, RotationError
+
+CT = TypeVar("CT", bound=Connection[Any])
+
+
+class RotatingConnectionPool(ConnectionPool[CT]):
+    """A connection pool that survives the rotation of its credential.
+
+    It is psycopg_pool's ``ConnectionPool``: the same arguments, methods, statistics and errors. ``credentials`` is new;
+    without it this is a plain pool.
+
+    * New connections log in with the newest credential. A refused login asks the source once, for all threads, and tries
+      again at once.
+    * A new credential is tried with a connection of its own first. When the server takes it, idle connections are
+      replaced and those in use are closed as they come back; until then everything goes on with the old one.
+    * A connection whose credential is no longer the newest is never handed out, not even one whose login overlapped
+      the change; nor is any after its credential's end.
+
+    Args:
+        credentials: a Credentials (shared, stays open) or a Source (the pool's own, closed with it).
+        patience: seconds for which a refused login is tried again while the source has no other credential; default 5.
+
+    Set ``max_lifetime`` below the time for which an old credential outlives its replacement where sessions must not stay.
+    """
+
+    def __init__(
+        self,
+        conninfo: Any = "",
+        *,
+        credentials: Credentials | Source | None = None,
+        patience: float = PATIENCE,
+        connection_class: type[CT] = cast(type[CT], Connection),  # noqa: B008 - the signature of ConnectionPool
+        kwargs: Any = None,
+        **options: Any,
+    ) -> None:
+        self._guard = Guard(credentials, conninfo, kwargs)
+        self._patience = patience
+        self._unsubscribe: Callable[[], None] = lambda: None
+        if self._guard.credentials is not None:
+            connection_class = _rotating(connection_class, self)
+            self._unsubscribe = self._guard.credentials.subscribe(_Subscriber(self))
+        super().__init__(conninfo, connection_class=connection_class, kwargs=kwargs, **options)
+
+    @classmethod
+    def for_secrets_manager(cls, secret_name: str, region: str, **options: Any) -> Self:
+        """An open pool on the secret that AWS made for a database: username, password, host, port, dbname as JSON.
+
+        The call of the class that this one grew out of. 2 to 10 connections by default; a connection of
+        ``get_connection()`` goes back to the pool with its ``close()``. Raises SourceError when the secret cannot be read.
+        """
+        from rotation._secrets_manager import SecretsManager
+
+        credentials = Credentials(SecretsManager(secret_name, region=region))
+        try:
+            credentials.current()
+            options = {"min_size": 2, "max_size": 10, "close_returns": True, "open": True} | options
+            pool = cls(credentials=credentials, **options)
+        except BaseException:
+            credentials.close()
+            raise
+        pool._guard.owned = True
+        return pool
+
+    @property
+    def credentials(self) -> Credentials:
+        """What this pool logs in with."""
+        if self._guard.credentials is None:
+            raise InvalidArgument("this pool was made without credentials")
+        return self._guard.credentials
+
+    def health(self) -> Health:
+        """Which credential is in use, its age and its end. Never its value."""
+        return self.credentials.health()
+
+    def getconn(self, timeout: float | None = None) -> CT:
+        """As ConnectionPool.getconn, and never a connection with a credential that has been replaced or has ended."""
+        try:
+            conn = super().getconn(timeout)
+            if self._guard.minimum <= getattr(conn, STAMP, 0):
+                return conn
+            return self._next_fresh(conn, self.timeout if timeout is None else timeout)
+        except PoolTimeout as error:
+            reason = self._guard.credentials.last_error if self._guard.credentials is not None else None
+            if reason is None:
+                raise
+            raise PoolTimeout(f"{error}; the credential's source says: {reason}") from reason
+
+    def get_connection(self, timeout: float | None = None) -> CT:
+        """A connection, as ``getconn``. Give it back with ``putconn``, or with ``close()`` when ``close_returns=True``."""
+        return self.getconn(timeout)
+
+    def _next_fresh(self, conn: CT, timeout: float) -> CT:
+        deadline = time.monotonic() + timeout
+        while getattr(conn, STAMP, 0) < self._guard.minimum:
+            self._guard.count_replaced()
+            conn.pgconn.finish()  # not conn.close(), which gives it back where close_returns is set
+            self.putconn(conn)
+            conn = super().getconn(max(deadline - time.monotonic(), 0.001))
+        return conn
+
+    def close(self, timeout: float = 5.0) -> None:
+        """As ConnectionPool.close; then credentials that are the pool's own are closed, which revokes their leases."""
+        self._unsubscribe()
+        super().close(timeout)
+        if self._guard.owned and self._guard.credentials is not None:
+            self._guard.credentials.close()
+
+    def _replace_before(self, generation: int) -> None:
+        if self._guard.raise_to(generation) and generation > 1 and not self.closed:
+            self._guard.count_replaced(len(self._pool))
+            self.drain()
+
+
+class _Subscriber:
+    """The pool as its credentials see it; it does not keep the pool alive."""
+
+    def __init__(self, pool: RotatingConnectionPool[Any]) -> None:
+        self._pool = weakref.ref(pool)
+
+    def on_change(self, credential: Credential) -> bool:
+        pool = self._pool()
+        if pool is None or pool._guard.minimum >= credential.generation:
+            return True
+        if pool.closed or not pool._guard.minimum:  # nothing has logged in yet: whoever does takes the newest
+            return not pool.closed
+        try:
+            conninfo = pool.conninfo() if callable(pool.conninfo) else pool.conninfo
+            kwargs = pool.kwargs() if callable(pool.kwargs) else pool.kwargs
+            with pool.connection_class.connect(conninfo, **(kwargs or {}), **{_PROBE: True}):
+                pass
+        except (psycopg.Error, RotationError):
+            return False
+        return pool._guard.minimum >= credential.generation
+
+    def on_end(self, credential: Credential) -> None:
+        pool = self._pool()
+        if pool is not None:
+            pool._replace_before(credential.generation + 1)
+
+    def in_use(self, generation: int) -> int:
+        pool = self._pool()
+        return pool._guard.in_use(generation) if pool is not None else 0
+
+
+_PROBE = "_rotation_probe"
+
+
+def _rotating(connection_class: type[CT], pool: RotatingConnectionPool[CT]) -> type[CT]:
+    """The class of connections, logging in with the pool's credential of the moment."""
+    reference = weakref.ref(pool)
+    credentials, guard = pool.credentials, pool._guard
+
+    def connect(cls: type[Any], /, conninfo: str = "", **kwargs: Any) -> Any:
+        owner = reference()
+        probe = kwargs.pop(_PROBE, False)
+        if owner is None:
+            raise psycopg.OperationalError("the pool of this connection is gone")
+        login = Login(
+            credentials,
+            patience=0.0 if probe else owner._patience,
+            wait_for_source=0.0 if probe else owner.reconnect_timeout,
+        )
+        while (wait := login.choose()) is not None:
+            _pause(owner, credentials, wait)
+        while True:
+            assert login.credential is not None
+            try:
+                attempt = parameters(login.credential, conninfo, kwargs)
+                connection = super(made, cls).connect(conninfo, **attempt)
+            except psycopg.OperationalError as error:
+                wait = login.refused(error)
+                if wait:
+                    _pause(owner, credentials, wait)
+                    login.newest()
+                continue
+            credential = login.accepted()
+            guard.stamp(connection, credential)
+            owner._replace_before(credential.generation)
+            return connection
+
+    made: type[Any] = type(
+        f"Rotating{connection_class.__name__}", (connection_class,), {"connect": classmethod(connect)}
+    )
+    return cast(type[CT], made)
+
+
+def _pause(pool: RotatingConnectionPool[Any], credentials: Credentials, seconds: float) -> None:
+    if pool.closed:
+        raise psycopg.OperationalError("the pool was closed while a connection was being made")
+    credentials.wait_for_change(credentials.generation, seconds)

@@ -1,0 +1,215 @@
+"""AsyncRotatingConnectionPool: the same for asyncio. Sources block, so they are asked in threads, never in the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import weakref
+from collections.abc import Callable
+from typing import Any, Self, TypeVar, cast
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from rotation._credential import Credential, Source
+from rotation._credentials import Credentials
+from rotation._health import Health
+from rotation._login import Login, parameters
+from rotation._pool_base import PATIENCE, STAMP, Guard
+from rotation.errors import InvalidArgument, RotationError
+
+ACT = TypeVar("ACT", bound=AsyncConnection[Any])
+_PROBE = "_rotation_probe"
+_PROBE_TIMEOUT = 10.0
+
+
+class AsyncRotatingConnectionPool(AsyncConnectionPool[ACT]):
+    """RotatingConnectionPool for asyncio; its arguments and promises are the same, its methods are coroutines."""
+
+    def __init__(
+        self,
+        conninfo: Any = "",
+        *,
+        credentials: Credentials | Source | None = None,
+        patience: float = PATIENCE,
+        connection_class: type[ACT] = cast(type[ACT], AsyncConnection),  # noqa: B008 - the signature of AsyncConnectionPool
+        kwargs: Any = None,
+        **options: Any,
+    ) -> None:
+        self._guard = Guard(credentials, conninfo, kwargs)
+        self._patience = patience
+        self._unsubscribe: Callable[[], None] = lambda: None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        if self._guard.credentials is not None:
+            connection_class = _rotating(connection_class, self)
+            self._unsubscribe = self._guard.credentials.subscribe(_Subscriber(self))
+        super().__init__(conninfo, connection_class=connection_class, kwargs=kwargs, **options)
+
+    @classmethod
+    async def for_secrets_manager(cls, secret_name: str, region: str, **options: Any) -> Self:
+        """As RotatingConnectionPool.for_secrets_manager: an open pool on a database's secret."""
+        from rotation._secrets_manager import SecretsManager
+
+        credentials = Credentials(SecretsManager(secret_name, region=region))
+        try:
+            await asyncio.to_thread(credentials.current)
+            pool = cls(
+                credentials=credentials,
+                **({"min_size": 2, "max_size": 10, "close_returns": True} | options),
+                open=False,
+            )
+            pool._guard.owned = True
+            await pool.open()
+        except BaseException:
+            await asyncio.to_thread(credentials.close)
+            raise
+        return pool
+
+    @property
+    def credentials(self) -> Credentials:
+        """What this pool logs in with."""
+        if self._guard.credentials is None:
+            raise InvalidArgument("this pool was made without credentials")
+        return self._guard.credentials
+
+    def health(self) -> Health:
+        """Which credential is in use, its age and its end. Never its value."""
+        return self.credentials.health()
+
+    async def getconn(self, timeout: float | None = None) -> ACT:  # noqa: ASYNC109 - psycopg_pool's signature
+        """As AsyncConnectionPool.getconn, and never a connection with a credential that was replaced or has ended."""
+        try:
+            conn = await super().getconn(timeout)
+            if self._guard.minimum <= getattr(conn, STAMP, 0):
+                return conn
+            return await self._next_fresh(conn, self.timeout if timeout is None else timeout)
+        except PoolTimeout as error:
+            reason = self._guard.credentials.last_error if self._guard.credentials is not None else None
+            if reason is None:
+                raise
+            raise PoolTimeout(f"{error}; the credential's source says: {reason}") from reason
+
+    async def get_connection(self, timeout: float | None = None) -> ACT:  # noqa: ASYNC109 - as getconn
+        """A connection, as ``getconn``. Give it back with ``putconn``, or with ``close()`` when ``close_returns=True``."""
+        return await self.getconn(timeout)
+
+    async def _next_fresh(self, conn: ACT, seconds: float) -> ACT:
+        deadline = time.monotonic() + seconds
+        while getattr(conn, STAMP, 0) < self._guard.minimum:
+            self._guard.count_replaced()
+            conn.pgconn.finish()  # not conn.close(), which gives it back where close_returns is set
+            await self.putconn(conn)
+            conn = await super().getconn(max(deadline - time.monotonic(), 0.001))
+        return conn
+
+    async def close(self, timeout: float = 5.0) -> None:  # noqa: ASYNC109 - psycopg_pool's signature
+        """As AsyncConnectionPool.close; then credentials that are the pool's own are closed, which revokes their leases."""
+        self._unsubscribe()
+        await super().close(timeout)
+        if self._guard.owned and self._guard.credentials is not None:
+            await asyncio.to_thread(self._guard.credentials.close)
+
+    async def _replace_before(self, generation: int) -> None:
+        if self._guard.raise_to(generation) and generation > 1 and not self.closed:
+            self._guard.count_replaced(len(self._pool))
+            await self.drain()
+
+    async def _probe(self, generation: int) -> bool:
+        try:
+            conninfo = await _resolved(self.conninfo)
+            kwargs = await _resolved(self.kwargs) or {}
+            async with await self.connection_class.connect(conninfo, **kwargs, **{_PROBE: cast(Any, True)}):
+                pass
+        except (psycopg.Error, RotationError):
+            return False
+        return self._guard.minimum >= generation
+
+
+async def _resolved(value: Any) -> Any:
+    if not callable(value):
+        return value
+    result = value()
+    return await result if asyncio.iscoroutine(result) else result
+
+
+class _Subscriber:
+    """The pool as its credentials see it, from their thread; it does not keep the pool alive."""
+
+    def __init__(self, pool: AsyncRotatingConnectionPool[Any]) -> None:
+        self._pool = weakref.ref(pool)
+
+    def on_change(self, credential: Credential) -> bool:
+        pool = self._pool()
+        if pool is None or pool._guard.minimum >= credential.generation:
+            return True
+        if pool.closed or not pool._guard.minimum or pool._loop is None or pool._loop.is_closed():
+            return not pool.closed
+        return bool(self._in_loop(pool._loop, pool._probe(credential.generation)))
+
+    def on_end(self, credential: Credential) -> None:
+        pool = self._pool()
+        if pool is not None and pool._loop is not None and not pool._loop.is_closed():
+            self._in_loop(pool._loop, pool._replace_before(credential.generation + 1))
+
+    def in_use(self, generation: int) -> int:
+        pool = self._pool()
+        return pool._guard.in_use(generation) if pool is not None else 0
+
+    @staticmethod
+    def _in_loop(loop: asyncio.AbstractEventLoop, work: Any) -> Any:
+        future = asyncio.run_coroutine_threadsafe(work, loop)
+        try:
+            return future.result(_PROBE_TIMEOUT)
+        except TimeoutError:
+            future.cancel()
+            return None
+
+
+def _rotating(connection_class: type[ACT], pool: AsyncRotatingConnectionPool[ACT]) -> type[ACT]:
+    """The class of connections, logging in with the pool's credential of the moment."""
+    reference = weakref.ref(pool)
+    credentials, guard = pool.credentials, pool._guard
+
+    async def connect(cls: type[Any], /, conninfo: str = "", **kwargs: Any) -> Any:
+        owner = reference()
+        probe = kwargs.pop(_PROBE, False)
+        if owner is None:
+            raise psycopg.OperationalError("the pool of this connection is gone")
+        owner._loop = asyncio.get_running_loop()
+        login = Login(
+            credentials,
+            patience=0.0 if probe else owner._patience,
+            wait_for_source=0.0 if probe else owner.reconnect_timeout,
+        )
+        while (wait := await asyncio.to_thread(login.choose)) is not None:
+            await _pause(owner, credentials, wait)
+        while True:
+            assert login.credential is not None
+            try:
+                attempt = parameters(login.credential, conninfo, kwargs)
+                connection = await super(made, cls).connect(conninfo, **attempt)
+            except psycopg.OperationalError as error:
+                wait = await asyncio.to_thread(login.refused, error)
+                if wait:
+                    await _pause(owner, credentials, wait)
+                    await asyncio.to_thread(login.newest)
+                continue
+            credential = login.accepted()
+            guard.stamp(connection, credential)
+            await owner._replace_before(credential.generation)
+            return connection
+
+    made: type[Any] = type(
+        f"Rotating{connection_class.__name__}", (connection_class,), {"connect": classmethod(connect)}
+    )
+    return cast(type[ACT], made)
+
+
+async def _pause(pool: AsyncRotatingConnectionPool[Any], credentials: Credentials, seconds: float) -> None:
+    """Until there is a newer credential, for at most this time; without holding a thread meanwhile."""
+    if pool.closed:
+        raise psycopg.OperationalError("the pool was closed while a connection was being made")
+    generation, until = credentials.generation, time.monotonic() + seconds
+    while credentials.generation == generation and (left := until - time.monotonic()) > 0:  # noqa: ASYNC110 - set by a thread
+        await asyncio.sleep(min(left, 0.05))

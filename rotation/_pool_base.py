@@ -1,0 +1,72 @@
+"""What the two pools share: which generation may be handed out, and who still holds an older one."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from typing import Any
+
+from rotation._credential import Credential, Source
+from rotation._credentials import Credentials
+from rotation.errors import InvalidArgument
+
+STAMP = "_rotation_generation"
+PATIENCE = 5.0
+
+
+class Guard:
+    """The generations of a pool's connections."""
+
+    def __init__(self, credentials: Credentials | Source | None, conninfo: Any, kwargs: Any) -> None:
+        if credentials is None:
+            self.credentials: Credentials | None = None
+        elif isinstance(credentials, Credentials):
+            self.credentials = credentials
+        elif isinstance(credentials, Source):
+            self.credentials = Credentials(credentials)
+        else:
+            raise InvalidArgument(
+                f"credentials is a {type(credentials).__name__}; expected a Credentials, a Source "
+                "(SecretsManager, VaultDynamic, ...), or nothing for a plain pool"
+            )
+        self.owned = self.credentials is not None and self.credentials is not credentials
+        if self.credentials is not None:
+            _refuse_two_credentials(conninfo, kwargs)
+        self.minimum = 0
+        self._lock = threading.Lock()
+        self._made: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    def raise_to(self, generation: int) -> bool:
+        """From now on only this generation and newer ones; False when that is so already."""
+        with self._lock:
+            if generation <= self.minimum:
+                return False
+            self.minimum = generation
+            return True
+
+    def stamp(self, connection: Any, credential: Credential) -> None:
+        setattr(connection, STAMP, credential.generation)
+        with self._lock:
+            self._made.add(connection)
+
+    def in_use(self, generation: int) -> int:
+        with self._lock:
+            made = list(self._made)
+        return sum(1 for each in made if getattr(each, STAMP) == generation and not each.closed)
+
+    def count_replaced(self, number: int = 1) -> None:
+        if self.credentials is not None:
+            self.credentials.counters.replaced += number
+
+
+def _refuse_two_credentials(conninfo: Any, kwargs: Any) -> None:
+    from psycopg.conninfo import conninfo_to_dict
+
+    given: dict[str, Any] = dict(kwargs) if isinstance(kwargs, dict) else {}
+    if isinstance(conninfo, str):
+        given |= conninfo_to_dict(conninfo)
+    for name in ("user", "password"):
+        if given.get(name) is not None:
+            raise InvalidArgument(
+                f"{name!r} is set in conninfo or kwargs and by credentials; leave it out there, the credentials bring it"
+            )
