@@ -120,6 +120,7 @@ class Injector:
         self._ca_file = ca_file
         self._folder = folder
         self._pods: dict[tuple[str, str], Pod] = {}
+        self._refused: dict[tuple[str, str], str] = {}  # their kinds
         self._events: queue.Queue[tuple[Kind, str, dict[str, Any]]] = queue.Queue()
         self._stop = threading.Event()
 
@@ -178,16 +179,23 @@ class Injector:
     def _handle(self, kind: Kind, event: str, item: dict[str, Any]) -> None:
         if event == "LIST":
             present = {(o["metadata"]["namespace"], o["metadata"]["name"]) for o in item["items"]}
-            for key in [key for key, pod in self._pods.items() if pod.kind == kind.kind and key not in present]:
-                self._remove(self._pods[key])
+            known = {key: pod.kind for key, pod in self._pods.items()} | self._refused
+            for key in [key for key, its in known.items() if its == kind.kind and key not in present]:
+                self._gone(kind, key)
             for workload in item["items"]:
                 self._reconcile(kind, workload)
         elif event == "DELETED":
-            pod = self._pods.get((item["metadata"]["namespace"], item["metadata"]["name"]))
-            if pod is not None and pod.kind == kind.kind:
-                self._remove(pod)
+            self._gone(kind, (item["metadata"]["namespace"], item["metadata"]["name"]))
         elif event in ("ADDED", "MODIFIED"):
             self._reconcile(kind, item)
+
+    def _gone(self, kind: Kind, key: tuple[str, str]) -> None:
+        pod = self._pods.get(key)
+        if pod is not None and pod.kind == kind.kind:
+            self._remove(pod)
+        elif self._refused.get(key) == kind.kind:
+            del self._refused[key]
+            shutil.rmtree(self._folder / key[0] / key[1], ignore_errors=True)
 
     # -- pods --------------------------------------------------------------------------------------------------------
 
@@ -212,12 +220,14 @@ class Injector:
         except AnnotationError as error:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             (folder / "error").write_text(f"{error}\n", encoding="utf-8")
+            self._refused[namespace, name] = kind.kind
             log(f"{namespace}/{name}: refused: {error}")
             return
         for old in there.config.files if there is not None else ():
             if old not in pod.config.files:
                 old.unlink(missing_ok=True)
         (folder / "error").unlink(missing_ok=True)
+        self._refused.pop((namespace, name), None)
         self._pods[namespace, name] = pod
         self._tend(pod)
 

@@ -1,0 +1,252 @@
+"""The injector's annotations on real parts: a real agent, OpenBao, PostgreSQL and API server."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from components.vault.agent_injection import PREFIX
+from sandbox.endpoints import Endpoints
+from sandbox.servers.openbao import seal, unseal
+from sandbox.toolchain.paths import wheel_binary
+from tests.agent.platform import NAMESPACE, Platform, encodings, exported, until
+
+pytestmark = pytest.mark.sandbox
+
+
+@pytest.fixture(scope="module")
+def platform(sandbox_endpoints: Endpoints) -> Iterator[Platform]:
+    made = Platform(sandbox_endpoints)
+    made.set_up()
+    yield made
+    made.tear_down()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def injector(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[bytes]]:
+    """The host process of the release `vault`, as the sandbox starts it."""
+    log = tmp_path_factory.mktemp("injector") / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "sandbox.injector"],
+            env={**os.environ, **platform.endpoints.env()},
+            stdout=output,
+            stderr=output,
+        )
+    yield process
+    process.terminate()
+    assert process.wait(timeout=30) == 0, log.read_text()
+    print(log.read_text())
+
+
+def test_the_seeds_two_files_are_rendered_and_work(platform: Platform) -> None:
+    platform.database_role("app", ttl=60, max_ttl=600)
+    platform.write("agents-kv/data/production/payment-api", {"data": {"key": "välue", "nested": {"n": 1}}})
+    platform.login_role(
+        "both",
+        'path "agents-db/creds/app" { capabilities = ["read"] }\n'
+        'path "agents-kv/data/production/payment-api" { capabilities = ["read"] }',
+    )
+    postgres = platform.endpoints.postgres
+    injection = (
+        platform.injection("both")
+        .database("db-creds", role="app", mount="agents-db", host=postgres.host, port=postgres.port, database=postgres.database)
+        .kv("app-config", path="production/payment-api", mount="agents-kv", mode="0440")
+    )  # fmt: skip
+    with platform.workload("seed", injection) as secrets:
+        until("both files are there", lambda: (secrets / "db-creds").exists() and (secrets / "app-config").exists())
+        user, url = exported(secrets / "db-creds", "DB_USERNAME"), exported(secrets / "db-creds", "DATABASE_URL")
+        assert f"//{user}:{exported(secrets / 'db-creds', 'DB_PASSWORD')}@{postgres.host}" in url
+        assert user in platform.users()
+        assert json.loads((secrets / "app-config").read_text()) == {"key": "välue", "nested": {"n": 1}}
+        assert stat.S_IMODE((secrets / "app-config").stat().st_mode) == 0o440
+    until("the pod's end revokes its lease", lambda: user not in platform.users())
+
+
+def test_no_secret_object_exists_and_nothing_in_etcd_holds_the_password(platform: Platform, tmp_path: Path) -> None:
+    platform.database_role("quiet", ttl=60, max_ttl=600)
+    with platform.workload("quiet", platform.credentials("quiet")) as secrets:
+        until("the credentials are rendered", (secrets / "db-creds").exists)
+        password = exported(secrets / "db-creds", "DB_PASSWORD")
+        user = exported(secrets / "db-creds", "DB_USERNAME")
+        assert len(password) >= 20
+        assert not json.loads(platform.kubectl("get", "secrets", "-n", NAMESPACE, "-o", "json"))["items"]
+        # The same search finds a value that is there, or it would prove nothing.
+        marker = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "control", "namespace": NAMESPACE}}
+        platform.apply({**marker, "stringData": {"value": "control-value-4711"}})
+        dump = etcd_dump(platform.endpoints)
+        assert any(form in dump for form in encodings("control-value-4711"))
+        assert PREFIX.encode() in dump
+        platform.kubectl("delete", "secret", "control", "-n", NAMESPACE)
+        for form in [*encodings(password), *encodings(user)]:
+            assert form not in dump
+
+
+def test_a_lease_is_renewed_before_it_ends_and_the_app_keeps_its_user(platform: Platform, tmp_path: Path) -> None:
+    platform.database_role("renewed", ttl=6, max_ttl=600)
+    with (
+        platform.workload("renewed", platform.credentials("renewed")) as secrets,
+        platform.application(secrets / "db-creds", tmp_path / "app") as app,
+    ):
+        time.sleep(14)  # more than two whole leases
+        assert app.failures() == []
+        assert len(app.served()) > 50
+        assert len(set(app.served())) == 1
+
+
+def test_at_max_ttl_the_app_gets_a_new_user_without_a_restart(platform: Platform, tmp_path: Path) -> None:
+    platform.database_role("replaced", ttl=6, max_ttl=12)
+    with (
+        platform.workload("replaced", platform.credentials("replaced")) as secrets,
+        platform.application(secrets / "db-creds", tmp_path / "app") as app,
+    ):
+        until("a third user serves", lambda: len(set(app.served())) >= 3, seconds=60)
+        first, *_ = app.served()
+        assert app.failures() == []
+        until("the first user is gone", lambda: first not in platform.users())
+
+
+def test_the_app_never_notices_that_openbao_is_sealed_for_half_a_lease(platform: Platform, tmp_path: Path) -> None:
+    platform.database_role("sealed", ttl=16, max_ttl=600)
+    state_dir = Path(platform.endpoints.state_dir)
+    with (
+        platform.workload("sealed", platform.credentials("sealed", max_backoff="2s")) as secrets,
+        platform.application(secrets / "db-creds", tmp_path / "app") as app,
+    ):
+        until("the app is served", lambda: len(app.served()) > 5)
+        time.sleep(6)  # the seal then covers the renewal, which comes after two thirds of a lease
+        seal(state_dir, platform.endpoints.vault)
+        try:
+            time.sleep(8)
+            during = len(app.served())
+        finally:
+            unseal(state_dir, platform.endpoints.vault)
+        time.sleep(20)  # past the end that the lease had before the seal
+        assert app.failures() == []
+        assert len(app.served()) > during + 100
+
+
+def test_static_values_are_read_again_and_a_command_runs_after_each_rendering(
+    platform: Platform, tmp_path: Path
+) -> None:
+    platform.login_role("static", 'path "agents-kv/data/static" { capabilities = ["read"] }')
+    platform.write("agents-kv/data/static", {"data": {"flag": "old"}})
+    injection = platform.injection("static", static_interval="2s").kv(
+        "config",
+        path="static",
+        mount="agents-kv",
+        template='{{ with secret "agents-kv/data/static" }}flag={{ .Data.data.flag }}{{ end }}',
+        file="app/config.env",
+        command=f"echo rendered >> {tmp_path}/commands",
+    )
+    with platform.workload("static", injection, kind="StatefulSet") as secrets:
+        file = secrets / "app" / "config.env"
+        until("the first value", lambda: file.exists() and file.read_text() == "flag=old")
+        platform.write("agents-kv/data/static", {"data": {"flag": "new"}})
+        until("the new value", lambda: file.read_text() == "flag=new")
+        until("the command ran twice", lambda: (tmp_path / "commands").read_text().count("rendered") == 2)
+
+
+def test_the_token_carries_the_audience_that_was_asked_for(platform: Platform) -> None:
+    platform.login_role("audience", 'path "agents-kv/data/aud" { capabilities = ["read"] }', audience="vault")
+    platform.write("agents-kv/data/aud", {"data": {"a": "b"}})
+    right = platform.injection("audience", audience="vault").kv("c", path="aud", mount="agents-kv")
+    wrong = platform.injection("audience", audience="elsewhere").kv("c", path="aud", mount="agents-kv")
+    with platform.workload("right", right) as secrets, platform.workload("wrong", wrong) as refused:
+        until("the right audience logs in", (secrets / "c").exists)
+        log = refused.parent.parent / "agent.log"
+        until("the wrong audience is refused", lambda: log.exists() and "error authenticating" in log.read_text())
+        assert not (refused / "c").exists()
+
+
+def test_another_service_account_gets_nothing(platform: Platform) -> None:
+    platform.database_role("mine", ttl=60, max_ttl=600)
+    with platform.workload("thief", platform.credentials("mine"), account="other") as secrets:
+        log = secrets.parent.parent / "agent.log"
+        until("the login is refused", lambda: log.exists() and "service account name not authorized" in log.read_text())
+        assert not (secrets / "db-creds").exists()
+
+
+def test_a_job_without_a_sidecar_has_its_files_and_no_agent(platform: Platform) -> None:
+    platform.database_role("job", ttl=60, max_ttl=600)
+    with platform.workload("once", platform.credentials("job").init_only(workload_kind="Job"), kind="Job") as secrets:
+        until("the file is there", (secrets / "db-creds").exists)
+        until("the agent ended", lambda: not agents_of("once"))
+
+
+def test_a_native_sidecar_stays_though_its_configuration_says_exit(platform: Platform) -> None:
+    platform.database_role("native", ttl=6, max_ttl=600)
+    injection = platform.credentials("native", native_sidecar=True, address=platform.endpoints.vault.address)
+    with platform.workload("native", injection) as secrets:
+        until("the file is there", (secrets / "db-creds").exists)
+        user = exported(secrets / "db-creds", "DB_USERNAME")
+        time.sleep(9)
+        assert len(agents_of("native")) == 1
+        assert user in platform.users()
+
+
+def test_a_rollout_with_other_annotations_restarts_the_agent_alone(platform: Platform) -> None:
+    platform.login_role("rollout", 'path "agents-kv/data/rollout/*" { capabilities = ["read"] }')
+    for name in ("one", "two"):
+        platform.write(f"agents-kv/data/rollout/{name}", {"data": {"name": name}})
+    first = platform.injection("rollout").kv("one", path="rollout/one", mount="agents-kv")
+    second = platform.injection("rollout").kv("two", path="rollout/two", mount="agents-kv")
+    with platform.workload("rollout", first) as secrets:
+        until("the first file", (secrets / "one").exists)
+        with platform.workload("rollout", second):
+            until("the second file", (secrets / "two").exists)
+            assert not (secrets / "one").exists()
+
+
+def test_a_pod_that_would_be_refused_says_why(platform: Platform) -> None:
+    platform.apply(
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": "broken", "namespace": NAMESPACE},
+            "spec": {
+                "selector": {"matchLabels": {"app": "broken"}},
+                "template": {
+                    "metadata": {"labels": {"app": "broken"}, "annotations": {f"{PREFIX}agent-inject": "true"}},
+                    "spec": {"containers": [{"name": "app", "image": "registry.example.com/app:1"}]},
+                },
+            },
+        }
+    )
+    error = platform.pods / "broken" / "error"
+    until("the error is written", error.exists)
+    assert f"{PREFIX}role: missing" in error.read_text()
+    platform.kubectl("delete", "deployment", "broken", "-n", NAMESPACE)
+    until("its folder goes with it", lambda: not error.parent.exists())
+
+
+def agents_of(name: str) -> list[int]:
+    """Process ids of the agents of one pod."""
+    needle = f"/pods/{NAMESPACE}/{name}/agent.json"
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                command = (entry / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if needle.encode() in command and b"agent" in command:
+                found.append(int(entry.name))
+    return found
+
+
+def etcd_dump(endpoints: Endpoints) -> bytes:
+    """Every key and value of the cluster's store."""
+    return subprocess.run(
+        [str(wheel_binary("etcdctl")), "--endpoints", os.environ["SEED_ETCD"], "get", "", "--prefix"],
+        capture_output=True,
+        check=True,
+    ).stdout
