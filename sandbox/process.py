@@ -19,16 +19,31 @@ def die_with_parent() -> None:
 
     The parent is a thread: start such processes from one that lives as long as they should.
     """
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    _die_with_parent(signal.SIGKILL)
+
+
+def end_with_parent(death_signal: signal.Signals) -> Callable[[], None]:
+    """As ``die_with_parent``, with a signal that lets the process clean up after itself."""
+    return lambda: _die_with_parent(death_signal)
+
+
+def _die_with_parent(death_signal: signal.Signals) -> None:
+    _libc.prctl(_PR_SET_PDEATHSIG, death_signal)
     if os.getppid() == 1:  # the parent ended between fork and prctl
         os._exit(1)
 
 
-def in_namespace(*, user_id: int | None = None, run_files: Mapping[str, bytes] | None = None) -> Callable[[], None]:
+def in_namespace(
+    *,
+    user_id: int | None = None,
+    run_files: Mapping[str, bytes] | None = None,
+    death_signal: signal.Signals = signal.SIGKILL,
+) -> Callable[[], None]:
     """For ``preexec_fn``: a user namespace of its own, in which this user is ``user_id`` (default: as outside).
 
     With ``run_files`` a mount namespace too, in which ``/run`` is empty but for these files (path -> content): what
-    a container would find there. Nothing of it is visible outside or left behind. Also does what ``die_with_parent`` does.
+    a container would find there. Nothing of it is visible outside or left behind. Also does what ``die_with_parent``
+    does, with ``death_signal``.
     """
 
     def enter() -> None:
@@ -45,7 +60,7 @@ def in_namespace(*, user_id: int | None = None, run_files: Mapping[str, bytes] |
                 os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120 - little may run after a fork
                 with open(path, "wb") as file:  # noqa: PTH123
                     file.write(content)
-        die_with_parent()  # after unshare, which clears it
+        _die_with_parent(death_signal)  # after unshare, which clears it
 
     return enter
 

@@ -42,8 +42,11 @@ class Authority:
         assert isinstance(loaded, ec.EllipticCurvePrivateKey)
         return x509.load_pem_x509_certificate(self.certificate_file.read_bytes()), loaded
 
-    def issue(self, name: str, *, organization: str | None = None) -> tuple[Path, Path]:
-        """Certificate and key files for ``name``, for loopback servers and for clients; kept once made."""
+    def issue(self, name: str, *, organization: str | None = None, common_name: str | None = None) -> tuple[Path, Path]:
+        """Certificate and key files ``name``, for loopback servers and for clients; kept once made.
+
+        To Kubernetes a client is the user ``common_name`` (default: ``name``) in the group ``organization``.
+        """
         certificate_file, key_file = self.folder / f"{name}.pem", self.folder / f"{name}.key"
         if not certificate_file.exists():
             authority, authority_key = self.load()
@@ -52,7 +55,7 @@ class Authority:
             alternatives.append(x509.IPAddress(ipaddress.ip_address("127.0.0.1")))
             usage = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
             certificate = (
-                _builder(_name(name, organization), authority.subject, key.public_key(), authority=False)
+                _builder(_name(common_name or name, organization), authority.subject, key.public_key(), authority=False)
                 .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
                 .add_extension(x509.ExtendedKeyUsage(usage), critical=False)
                 .sign(authority_key, hashes.SHA256())

@@ -1,9 +1,9 @@
 """What can go wrong with the servers.
 
-    ServerError
-    ├── ServerFailed      one did not become ready, or ended: its name and the last lines of its log
-    ├── NotRunning        no supervisor answers for this state directory
-    └── NotSupported      this machine lacks something; the message says what and the fix
+ServerError
+├── ServerFailed      one did not become ready, or ended: its name and the last lines of its log
+├── NotRunning        no supervisor answers for this state directory
+└── NotSupported      this machine lacks something; the message says what and the fix
 """
 
 from __future__ import annotations

@@ -6,7 +6,11 @@ import json
 import os
 import secrets
 import socket
+from collections.abc import Collection
 from pathlib import Path
+
+_FIRST_PORT = 15_000
+_EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 def private_folder(path: Path) -> Path:
@@ -47,11 +51,27 @@ class Ports:
         return self._ports[name]
 
 
-def free_port(exclude: set[int] = frozenset()) -> int:  # type: ignore[assignment]
-    """A port on which nothing listens on loopback now."""
+def free_port(exclude: Collection[int] = ()) -> int:
+    """A port on which nothing listens on loopback now.
+
+    It lies below the ports that the kernel gives to outgoing connections, so that it is still free at the next start.
+    """
+    try:
+        last = int(_EPHEMERAL.read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        last = 32_768
+    span = range(_FIRST_PORT, last) if last > _FIRST_PORT + 1_000 else range(_FIRST_PORT, 65_000)
     while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-        if port not in exclude:
+        port = secrets.choice(span)
+        if port not in exclude and _free(port):
             return port
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

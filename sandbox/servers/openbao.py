@@ -5,6 +5,7 @@ One unseal key and the administrator's token are kept in files of mode 0600. An 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
 from pathlib import Path
@@ -19,6 +20,7 @@ from sandbox.servers.files import Ports, private_folder, private_write
 from sandbox.servers.managed import ManagedProcess
 from sandbox.toolchain.paths import wheel_binary
 
+ACTIVE_SECONDS = 30.0  # from unsealed to having elected itself
 SEALED_CODES = (200, 429, 472, 473, 501, 503)  # sys/health: it answers, in whatever state
 
 
@@ -40,15 +42,24 @@ class OpenBao:
             "tls_key_file": str(key),
         }
         config = {
-            "storage": {"file": {"path": str(private_folder(self.folder / "data"))}},
+            "storage": {
+                "raft": {
+                    "path": str(private_folder(self.folder / "data")),
+                    "node_id": "sandbox",
+                    "performance_multiplier": 1,  # a lone node elects itself without a long wait
+                }
+            },
             "listener": {"tcp": listener},
             "api_addr": self.address,
-            "disable_mlock": True,  # no swap-proof memory without privileges; the sandbox holds nothing of value
+            "cluster_addr": f"https://{self._cluster}",
             "ui": False,
         }
         private_write(self.folder / "config.json", json.dumps(config, indent=2))
         self._client = httpx.AsyncClient(
-            base_url=f"{self.address}/v1/", verify=ssl.create_default_context(cafile=authority.certificate_file), timeout=10
+            base_url=f"{self.address}/v1/",
+            verify=ssl.create_default_context(cafile=authority.certificate_file),
+            timeout=10,
+            trust_env=False,
         )
         self.process = ManagedProcess(
             "vault",
@@ -56,6 +67,7 @@ class OpenBao:
             log=state_dir / "logs" / "vault.log",
             address=self.address,
             ready=self._answers,
+            health=self._health,
         )
 
     async def _answers(self) -> bool:
@@ -64,6 +76,21 @@ class OpenBao:
         except httpx.HTTPError:
             return False
 
+    async def _health(self) -> str:
+        """As its own health check says it: only an active, unsealed server is well."""
+        try:
+            code = (await self._client.get("sys/health")).status_code
+        except httpx.HTTPError as error:
+            return f"does not answer: {error}"
+        return {200: "", 501: "is not initialised", 503: "is sealed: `python -m sandbox up` unseals it"}.get(
+            code, f"answers its health check with HTTP {code}"
+        )
+
+    async def unseal_if_sealed(self) -> None:
+        """Unseal a running server that was sealed since."""
+        if (await self._client.get("sys/health")).status_code == 503:
+            await self._unseal()
+
     async def start(self) -> Vault:
         """Start, initialise at the first time, unseal."""
         await self.process.start()
@@ -71,10 +98,18 @@ class OpenBao:
             answer = await self._put("sys/init", {"secret_shares": 1, "secret_threshold": 1})
             private_write(self._unseal_file, answer["keys_base64"][0])
             private_write(self._token_file, answer["root_token"])
-        await self._put("sys/unseal", {"key": self._unseal_file.read_text(encoding="utf-8")})
+        await self._unseal()
         return Vault(
             address=self.address, ca_file=str(self._authority.certificate_file), token_file=str(self._token_file)
         )
+
+    async def _unseal(self) -> None:
+        await self._put("sys/unseal", {"key": self._unseal_file.read_text(encoding="utf-8")})
+        for _ in range(int(ACTIVE_SECONDS / 0.05)):
+            if (await self._client.get("sys/health")).status_code == 200:
+                return
+            await asyncio.sleep(0.05)
+        raise ServerFailed(f"vault was unsealed, but did not become active within {ACTIVE_SECONDS:.0f} s")
 
     async def _put(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         answer = await self._client.put(path, json=body)
@@ -87,7 +122,7 @@ class OpenBao:
         await self._client.aclose()
 
 
-def seal(state_dir: Path, vault: Vault) -> None:
+def seal(vault: Vault) -> None:
     """Seal it, as an operator would in an emergency: nothing can be read until ``unseal``."""
     _request(vault, "sys/seal", {}, vault.token)
 

