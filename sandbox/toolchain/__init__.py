@@ -1,1 +1,1 @@
-"""The real servers' binaries: where they come from and where they are kept."""
+"""The real servers' binaries and the Python packages: where they come from, how they get there, where they are kept."""

@@ -21,7 +21,7 @@ from sandbox.process import die_with_parent
 from sandbox.toolchain import errors, go, golang
 from sandbox.toolchain.errors import BuildFailed, LowDisk, ToolchainError
 from sandbox.toolchain.locks import try_lock
-from sandbox.toolchain.pins import FLAGS, GIB, Program
+from sandbox.toolchain.pins import GIB, Program
 from sandbox.toolchain.store import Status, Store
 
 Show = Callable[[Status], None]
@@ -116,7 +116,9 @@ class _Build:
                 text = text[end:].lstrip()
             for folder in folders:
                 if not self._store.add_crds(folder.name, found[folder.module] / folder.folder):
-                    raise BuildFailed(f"{folder.module} has no CRDs in {folder.folder}: does go.mod pin the right version?")
+                    raise BuildFailed(
+                        f"{folder.module} has no CRDs in {folder.folder}: does go.mod pin the right version?"
+                    )
 
         self._step("CRDs", "downloading the modules with the CRDs", copy)
 
@@ -205,7 +207,7 @@ def remove(folder: Path) -> None:
 def main() -> int:
     """Build everything that is missing; the status file tells how far it is."""
     try:
-        ensure(go.store(), go.missing(), lambda status: None)
+        ensure(go.store(), go.missing(), lambda _: None)
     except ToolchainError as error:
         print(error, file=sys.stderr)
         return 1

@@ -7,14 +7,14 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TextIO
+from typing import IO, TYPE_CHECKING
 
 from sandbox.toolchain.store import Status, seconds
 
 if TYPE_CHECKING:
-    from sandbox.toolchain.build import Show
-
     from rich.console import Console
+
+    from sandbox.toolchain.build import Show
 
 _PLAIN_EVERY = 30.0  # seconds between two plain lines of one step
 
@@ -22,7 +22,7 @@ _PLAIN_EVERY = 30.0  # seconds between two plain lines of one step
 class Lines:
     """Progress on a stream: finished steps stay, what is done now is repainted (terminal) or said now and then (CI)."""
 
-    def __init__(self, stream: TextIO | None = None) -> None:
+    def __init__(self, stream: IO[str] | None = None) -> None:
         self._stream = sys.stderr if stream is None else stream
         self._live = self._stream.isatty()
         self._text = ""
@@ -53,14 +53,14 @@ class Lines:
 
 
 class Steps:
-    """Tells each finished step of a build once."""
+    """Tells each finished step of a build once; with ``late``, only those that finish after the first look."""
 
-    def __init__(self, status: Status | None = None) -> None:
-        self._told = len(status.steps) if status else 0
+    def __init__(self, *, late: bool = False) -> None:
+        self._told: int | None = None if late else 0
 
     def new(self, status: Status) -> list[str]:
-        fresh = status.steps[self._told :]
-        self._told = max(self._told, len(status.steps))
+        fresh = [] if self._told is None else status.steps[self._told :]
+        self._told = len(status.steps)
         return [f"✓ {name} {seconds(took)}" for name, took in fresh]
 
 
@@ -68,9 +68,9 @@ class Steps:
 def on_console(console: Console | None) -> Iterator[Show]:
     """A ``show`` for ``build.ensure``: Rich's status on a terminal, plain lines elsewhere, nothing for None."""
     if console is None:
-        yield lambda status: None
+        yield lambda _: None
         return
-    steps = Steps()
+    steps = Steps(late=True)  # what was finished before is not this command's to tell
     if console.is_terminal:
         with console.status("waiting for the build") as live:
 

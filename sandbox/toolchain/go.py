@@ -82,7 +82,7 @@ def wait_for(names: Sequence[str], console: Console | None = None) -> None:
         _check(name)
     if not missing(names) and not _missing_crds():
         return
-    from sandbox.toolchain import build, display  # noqa: PLC0415 - only a first run needs them
+    from sandbox.toolchain import build, display
 
     with display.on_console(console) as show:
         build.ensure(store(), missing(names), show)
@@ -102,7 +102,9 @@ def _own_folder() -> Path | None:
         return None
     folder = Path(named).expanduser()
     if not folder.is_dir():
-        raise ToolchainError(f"STRONGROOM_TOOLCHAIN: {folder} is no folder; unset it, or name one that holds {', '.join(BINARIES)}")
+        raise ToolchainError(
+            f"STRONGROOM_TOOLCHAIN: {folder} is no folder; unset it, or name one that holds {', '.join(BINARIES)}"
+        )
     return folder
 
 

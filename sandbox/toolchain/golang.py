@@ -47,14 +47,16 @@ def find(oldest: tuple[int, int]) -> Go:
     checkout = Path(__file__).parents[2]
     candidates = [shutil.which("go"), Path(sys.prefix) / "bin" / "go", checkout / ".venv" / "bin" / "go"]
     seen = []
-    for candidate in filter(None, candidates):
-        version = _version(Path(candidate))
+    for candidate in [Path(path) for path in candidates if path]:
+        version = _version(candidate)
         if version and version >= oldest:
-            return Go(Path(candidate))
+            return Go(candidate)
         if version:
             seen.append(f"{candidate} is {version[0]}.{version[1]}")
     found = f" ({'; '.join(dict.fromkeys(seen))})" if seen else ""
-    raise NoGo(f"no Go of version {oldest[0]}.{oldest[1]} or later{found}: run `make setup`, which installs one in .venv")
+    raise NoGo(
+        f"no Go of version {oldest[0]}.{oldest[1]} or later{found}: run `make setup`, which installs one in .venv"
+    )
 
 
 def _version(path: Path) -> tuple[int, int] | None:
@@ -87,7 +89,7 @@ def check_proxy(go: str, environment: dict[str, str], pins: Pins) -> None:
             opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=ssl.create_default_context()))
             opener.open(_without_login(url), timeout=_ANSWER_SECONDS).close()
         except urllib.error.HTTPError as error:
-            if error.code < 500:  # noqa: PLR2004 - it answers
+            if error.code < 500:
                 return
             reason = f"HTTP status {error.code}"
         except (urllib.error.URLError, OSError) as error:

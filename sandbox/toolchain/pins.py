@@ -104,7 +104,9 @@ def strongroom() -> Pins:
         programs=(
             Program(name="kube-apiserver", package="k8s.io/kubernetes/cmd/kube-apiserver", variables=linked),
             Program(
-                name="kube-controller-manager", package="k8s.io/kubernetes/cmd/kube-controller-manager", variables=linked
+                name="kube-controller-manager",
+                package="k8s.io/kubernetes/cmd/kube-controller-manager",
+                variables=linked,
             ),
             Program(name="sealed-secrets-controller", package=f"{sealed_secrets}/cmd/controller", variables=sealed),
             Program(name="kubeseal", package=f"{sealed_secrets}/cmd/kubeseal", variables=sealed),

@@ -38,6 +38,16 @@ class Status:
     error: str = ""
     error_type: str = ""
 
+    def alive(self) -> bool:
+        """Whether the process that wrote it still builds; one that was killed cannot say so."""
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            return True
+        return self.state == "building"
+
     def line(self) -> str:
         """One line for a person."""
         share = f", {self.done} of {self.total} packages" if self.total else ""
@@ -101,7 +111,12 @@ class Store:
         target.parent.mkdir(parents=True, exist_ok=True)
         built.chmod(0o755)
         stat = built.stat()
-        record = {"sha256": sha256(built), "size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "seconds": round(took, 1)}
+        record = {
+            "sha256": sha256(built),
+            "size": stat.st_size,
+            "mtime_ns": stat.st_mtime_ns,
+            "seconds": round(took, 1),
+        }
         built.replace(target)
         self._write_record(name, record)
 
