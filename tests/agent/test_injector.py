@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from components.vault.agent_injection import PREFIX
+from sandbox import servers
 from sandbox.endpoints import Endpoints
 from sandbox.servers.openbao import seal, unseal
 from sandbox.toolchain.paths import wheel_binary
@@ -245,8 +246,13 @@ def agents_of(name: str) -> list[int]:
 
 def etcd_dump(endpoints: Endpoints) -> bytes:
     """Every key and value of the cluster's store."""
-    return subprocess.run(
-        [str(wheel_binary("etcdctl")), "--endpoints", os.environ["SEED_ETCD"], "get", "", "--prefix"],
-        capture_output=True,
-        check=True,
-    ).stdout
+    state_dir = Path(endpoints.state_dir)
+    (address,) = (server.address for server in servers.status(state_dir) if server.name == "etcd")
+    certificates = state_dir / "certificates"
+    login = [
+        f"--cacert={certificates / 'ca.pem'}",
+        f"--cert={certificates / 'etcd.pem'}",
+        f"--key={certificates / 'etcd.key'}",
+    ]
+    command = [str(wheel_binary("etcdctl")), f"--endpoints={address}", *login, "get", "", "--prefix"]
+    return subprocess.run(command, capture_output=True, check=True).stdout

@@ -19,7 +19,7 @@ from gitops.errors import ControllerError
 from gitops.sealed import backup as backups
 from gitops.sealed.cluster import Controller as Client
 from gitops.sealed.seal import opens_with
-from sandbox.endpoints import Endpoints, Kubernetes
+from sandbox.endpoints import Kubernetes
 from sandbox.toolchain import go
 from tests.agent.platform import until
 from tests.gitops.controller import Cluster, Controller, manifest
@@ -30,12 +30,11 @@ NAMESPACE = "sealed-tests"
 
 
 @pytest.fixture(scope="module")
-def cluster(sandbox_endpoints: Endpoints, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    made = Cluster(sandbox_endpoints.kubernetes, tmp_path_factory.mktemp("cluster"))
+def cluster(kubernetes: Kubernetes, tmp_path_factory: pytest.TempPathFactory) -> Cluster:
+    made = Cluster(kubernetes, tmp_path_factory.mktemp("cluster"))
     made.install()
     made.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
-    yield made
-    made.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+    return made
 
 
 @pytest.fixture(scope="module")
