@@ -1,0 +1,1 @@
+"""What a workload is and may read in AWS."""

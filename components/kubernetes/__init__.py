@@ -1,0 +1,1 @@
+"""How a secret reaches a namespace of the cluster."""

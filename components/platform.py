@@ -1,0 +1,142 @@
+"""The shared part of a stack: engines, login, operator, namespaces. Workloads are built on it."""
+
+from collections.abc import Mapping, Sequence
+from typing import NotRequired, TypedDict
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components.aws.account import AwsAccountArgs, checked
+from components.aws.oidc_provider import OidcProvider, OidcProviderMode
+from components.errors import ArgumentError
+from components.kubernetes.external_secrets_operator import ExternalSecretsOperator, ExternalSecretsOperatorArgs
+from components.names import dns_label, https_url
+from components.vault.database_engine import VaultDatabaseEngine, VaultDatabaseEngineArgs
+from components.vault.kubernetes_auth import ReviewerMode, VaultKubernetesAuth, VaultKubernetesAuthArgs
+from components.vault.kubernetes_role import DEFAULT_AUDIENCE
+from components.vault.kv import VaultKv, VaultKvArgs
+
+
+class ClusterArgs(TypedDict):
+    """The cluster that the workloads run in."""
+
+    issuer: str
+    """Its OIDC issuer, https."""
+    oidc_provider: NotRequired[OidcProviderMode]
+    """`create` (default) the account's OIDC provider for it, or `adopt` one that exists."""
+
+
+class VaultAddressArgs(TypedDict):
+    """Vault, as the cluster reaches it."""
+
+    address: str
+    """Its https address."""
+    ca_certificate: NotRequired[str]
+    """PEM of the CA that signed its certificate; default the system's CAs."""
+    audience: NotRequired[str]
+    """The audience of the tokens that workloads log in with; default `vault`."""
+
+
+class SecretPlatformArgs(TypedDict):
+    """Arguments of SecretPlatform."""
+
+    account: AwsAccountArgs
+    """The AWS account."""
+    cluster: ClusterArgs
+    """The cluster."""
+    vault: VaultAddressArgs
+    """Where Vault is."""
+    namespaces: Sequence[str]
+    """The namespaces that workloads may use; created."""
+    database: VaultDatabaseEngineArgs
+    """The database engine with its dynamic roles."""
+    kubernetes_auth: NotRequired[VaultKubernetesAuthArgs]
+    """How Vault checks service accounts; default a Vault inside of the cluster."""
+    kv: NotRequired[VaultKvArgs]
+    """The KV engine; default at `secret`."""
+    operator: NotRequired[ExternalSecretsOperatorArgs]
+    """External Secrets Operator."""
+    role_path: NotRequired[str]
+    """The path of the workloads' IAM roles, such as `/workloads/`; default `/`."""
+    role_prefix: NotRequired[str]
+    """Put before the name of each IAM role, since an account may hold several stacks; default none."""
+    permissions_boundary: NotRequired[str]
+    """ARN of a policy that bounds every workload's IAM role; default none."""
+    allow_immediate_deletion: NotRequired[bool]
+    """Delete secrets in Secrets Manager without a recovery window; for throwaway environments only; default false."""
+    tags: NotRequired[dict[str, str]]
+    """Tags of everything in AWS."""
+
+
+class SecretPlatform(pulumi.ComponentResource):
+    """What all workloads share. It grants nothing: a grant comes with the Workload that declares it.
+
+    Raises ComponentError before anything is created.
+    """
+
+    account: AwsAccountArgs
+    vault: VaultAddressArgs
+    issuer: str
+    audiences: Sequence[str]
+    """Of a workload's token for Vault; the first is the one that the role demands."""
+    database: VaultDatabaseEngine
+    kv: VaultKv
+    auth: VaultKubernetesAuth
+    operator: ExternalSecretsOperator
+    oidc_provider: OidcProvider
+    namespaces: Mapping[str, pulumi.Output[str]]
+    """Each namespace's name, once it exists."""
+    role_path: str
+    role_prefix: str
+    permissions_boundary: str
+    allow_immediate_deletion: bool
+    tags: dict[str, str]
+
+    def __init__(self, name: str, args: SecretPlatformArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("strongroom:index:SecretPlatform", name, {}, opts)
+        self.account = checked(args["account"])
+        self.vault = args["vault"]
+        https_url(self.vault["address"], "vault: address")
+        self.issuer = args["cluster"]["issuer"]
+        self.role_path = args.get("role_path") or "/"
+        self.role_prefix = args.get("role_prefix", "")
+        self.permissions_boundary = args.get("permissions_boundary", "")
+        self.allow_immediate_deletion = args.get("allow_immediate_deletion", False)
+        self.tags = args.get("tags", {})
+        child = pulumi.ResourceOptions(parent=self)
+
+        self.namespaces = self._make_namespaces(name, args["namespaces"])
+        self.oidc_provider = OidcProvider(
+            f"{name}-oidc",
+            {
+                "account": self.account,
+                "issuer": self.issuer,
+                "mode": args["cluster"].get("oidc_provider", OidcProviderMode.CREATE),
+                "tags": self.tags,
+            },
+            child,
+        )
+        self.database = VaultDatabaseEngine(f"{name}-database", args["database"], child)
+        self.kv = VaultKv(f"{name}-kv", args.get("kv", {}), child)
+        self.auth = VaultKubernetesAuth(f"{name}-auth", args.get("kubernetes_auth", {}), child)
+        self.operator = ExternalSecretsOperator(f"{name}-operator", args.get("operator", {}), child)
+        audience = self.vault.get("audience", DEFAULT_AUDIENCE)
+        # A Vault that reviews a token with the token itself needs one that the API server accepts as well.
+        reviewing = [self.issuer] if self.auth.reviewer is ReviewerMode.CLIENT else []
+        self.audiences = [audience, *reviewing]
+        self.register_outputs({"namespaces": sorted(self.namespaces)})
+
+    def _make_namespaces(self, name: str, namespaces: Sequence[str]) -> Mapping[str, pulumi.Output[str]]:
+        if not namespaces:
+            raise ArgumentError("namespaces: none, so no workload has a place; give at least one")
+        made: dict[str, pulumi.Output[str]] = {}
+        for namespace in namespaces:
+            if dns_label(namespace, "namespaces") in made:
+                raise ArgumentError(f"namespaces: {namespace!r} is given twice")
+            resource = k8s.core.v1.Namespace(
+                f"{name}-{namespace}",
+                metadata={"name": namespace},
+                opts=pulumi.ResourceOptions(parent=self),
+            )
+            made[namespace] = resource.metadata["name"]
+        return made
