@@ -1,7 +1,8 @@
 """The dev stack on the sandbox: the project's own program, run by the embedded engine or by the Pulumi CLI.
 
-Both engines run the same ``__main__.py`` with the same ``Pulumi.dev.yaml``; its endpoints come from the environment, which is
-``Endpoints.env()``. The embedded engine keeps its state in the sandbox's own directory, so it goes with the sandbox.
+Both engines run the same ``__main__.py`` with the same configuration: the checkout's ``Pulumi.dev.yaml`` and what each sandbox
+has of its own, written to a file in the sandbox's directory with its secret encrypted. Providers find the servers by
+the ordinary environment variables. The state is in the sandbox's directory too, so it goes with the sandbox.
 """
 
 from __future__ import annotations
@@ -16,7 +17,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import psycopg
+import yaml
+from psycopg import sql
+
 from sandbox.endpoints import Endpoints
+from sandbox.engine.secrets import Crypter
+from sandbox.providers.vault.client import VaultClient
+from sandbox.providers.vault.errors import VaultApiError
 
 PROJECT = "strongroom"
 STACK = "dev"
@@ -58,15 +66,110 @@ def state_file(state_dir: Path) -> Path:
     return state_dir / "stacks" / f"{STACK}.json"
 
 
-def run(action: str, endpoints: Endpoints, arguments: Sequence[str] = (), *, program: Path = ROOT) -> int:
-    """Run ``preview``, ``up``, ``refresh`` or ``destroy`` with the embedded engine on this terminal; its exit code."""
+def settings(endpoints: Endpoints) -> dict[str, Any]:
+    """What the program is configured with because it runs in this sandbox; none of it is secret."""
+    return {
+        "awsAccountId": endpoints.aws.account_id,
+        "awsRegion": endpoints.aws.region,
+        "clusterIssuer": endpoints.kubernetes.issuer,
+        "vaultAddress": endpoints.vault.address,
+        "vaultCaCertificate": Path(endpoints.vault.ca_file).read_text(encoding="utf-8"),
+        "vaultReviewer": "service-account",  # Vault runs beside the cluster, not in it
+        "kubernetesHost": endpoints.kubernetes.server,
+        "kubernetesCaCertificate": Path(endpoints.kubernetes.ca_file).read_text(encoding="utf-8"),
+        "databaseHost": endpoints.postgres.host,
+        "databasePort": endpoints.postgres.port,
+        "databaseName": endpoints.postgres.database,
+        "databaseUser": endpoints.postgres.admin_user,
+        "databaseSslMode": "disable",  # loopback
+        "allowUnencryptedDatabase": True,
+    }
+
+
+def write_config(endpoints: Endpoints) -> Path:
+    """The stack's configuration file in the sandbox, made anew: the checkout's, this sandbox's settings, the secret.
+
+    $STRONGROOM_STACK_CONFIG names another file in place of the checkout's.
+    """
+    base = Path(os.environ.get("STRONGROOM_STACK_CONFIG") or ROOT / f"Pulumi.{STACK}.yaml")
+    state_dir = Path(endpoints.state_dir)
+    path = state_dir / f"Pulumi.{STACK}.yaml"
+    try:
+        content = yaml.safe_load(base.read_text(encoding="utf-8")) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise StackError(f"{base}: cannot be read as the stack's configuration: {error}") from error
+    salt = yaml.safe_load(path.read_text(encoding="utf-8"))["encryptionsalt"] if path.exists() else None
+    crypter = Crypter(passphrase_file(state_dir).read_text(encoding="utf-8").strip(), salt, where=str(path))
+    config = dict(content.get("config") or {})
+    config |= {f"{PROJECT}:{key}": value for key, value in settings(endpoints).items()}
+    config[f"{PROJECT}:databasePassword"] = {"secure": crypter.encrypt(endpoints.postgres.admin_password)}
+    text = yaml.safe_dump({"encryptionsalt": crypter.salt, "config": config}, sort_keys=False)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+    return path
+
+
+def give_vault_its_database_user(endpoints: Endpoints) -> None:
+    """Set the first password of Vault's database user again where no Vault connection uses it, as a DBA would.
+
+    Vault rotates that password and alone knows the new one; it is lost with the connection when the stack is destroyed.
+    """
+    postgres = endpoints.postgres
+    if _has_database_connection(endpoints):
+        return
+    with psycopg.connect(
+        host=postgres.host,
+        port=postgres.port,
+        dbname="postgres",
+        user=postgres.superuser,
+        password=postgres.superuser_password,
+        autocommit=True,
+    ) as connection:
+        user, password = sql.Identifier(postgres.admin_user), sql.Literal(postgres.admin_password)
+        connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(user, password))
+
+
+def _has_database_connection(endpoints: Endpoints) -> bool:
+    client = VaultClient(endpoints.vault.address, endpoints.vault.token, ca_file=endpoints.vault.ca_file)
+    try:
+        mounts = client.data("sys/mounts") or {}
+        engines = [path for path, mount in mounts.items() if mount.get("type") == "database"]
+        return any(_listed(client, f"{engine}config") for engine in engines)
+    finally:
+        client.close()
+
+
+def _listed(client: VaultClient, path: str) -> bool:
+    try:
+        answer = client.request("LIST", path)
+    except VaultApiError as error:
+        if error.code == 404:
+            return False
+        raise
+    return bool((answer.get("data") or {}).get("keys"))
+
+
+def command(action: str, endpoints: Endpoints, config: Path, arguments: Sequence[str] = ()) -> list[str]:
+    """The embedded engine's command line for this stack; nothing in it is secret."""
     state = state_file(Path(endpoints.state_dir))
     state.parent.mkdir(mode=0o700, exist_ok=True)
-    command = [sys.executable, "-m", "sandbox.engine", action, "--program", str(program)]
-    command += ["--project", PROJECT, "--stack", STACK, "--state", str(state)]
+    line = [sys.executable, "-m", "sandbox.engine", action, "--program", str(ROOT), "--config-file", str(config)]
+    line += ["--project", PROJECT, "--stack", STACK, "--state", str(state)]
     for provider in PROVIDERS.values():
-        command += ["--provider", provider]
-    return subprocess.run([*command, *arguments], env=environment(endpoints), cwd=ROOT, check=False).returncode
+        line += ["--provider", provider]
+    return [*line, *arguments]
+
+
+def run(action: str, endpoints: Endpoints, arguments: Sequence[str] = ()) -> int:
+    """Run ``preview``, ``up``, ``refresh`` or ``destroy`` with the embedded engine on this terminal; its exit code.
+
+    Raises StackError where the configuration cannot be read.
+    """
+    config = write_config(endpoints)
+    if action == "up":
+        give_vault_its_database_user(endpoints)
+    line = command(action, endpoints, config, arguments)
+    return subprocess.run(line, env=environment(endpoints), cwd=ROOT, check=False).returncode
 
 
 def run_with_pulumi(action: str, endpoints: Endpoints) -> int:
@@ -100,10 +203,12 @@ def run_with_pulumi(action: str, endpoints: Endpoints) -> int:
         done = subprocess.run(select, env=variables, cwd=ROOT, check=False)
         if done.returncode != 0:
             return done.returncode
+        config = write_config(endpoints)
+        if action == "up":
+            give_vault_its_database_user(endpoints)
         confirm = [] if action == "preview" else ["--yes"]
-        return subprocess.run(
-            ["pulumi", action, "--stack", STACK, *confirm], env=variables, cwd=ROOT, check=False
-        ).returncode
+        line = ["pulumi", action, "--stack", STACK, "--config-file", str(config), *confirm]
+        return subprocess.run(line, env=variables, cwd=ROOT, check=False).returncode
     finally:
         for server in servers:
             server.terminate()

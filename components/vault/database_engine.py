@@ -92,14 +92,12 @@ class VaultDatabaseEngine(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: VaultDatabaseEngineArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("strongroom:vault:DatabaseEngine", name, {}, opts)
-        self.mount = vault_path(args.get("mount", "database"), "mount")
-        self.host, self.port = _host(args["host"]), args.get("port", 5432)
-        if not 0 < self.port < 65536:
-            raise ArgumentError(f"port: {self.port} is not a port; expected 1 to 65535")
-        self.database = sql_identifier(args["database"], "database")
-        self.ssl_mode = _ssl_mode(args)
-        self.roles = _checked_roles(args["roles"])
-        connection_name = vault_name(args["connection_name"], "connection_name")
+        check(args)
+        self.mount = args.get("mount", "database")
+        self.host, self.port, self.database = args["host"], args.get("port", 5432), args["database"]
+        self.ssl_mode = SslMode(args.get("ssl_mode", SslMode.VERIFY_FULL))
+        self.roles = {role["name"]: role for role in args["roles"]}
+        connection_name = args["connection_name"]
 
         child = pulumi.ResourceOptions(parent=self)
         engine = vault.Mount(
@@ -169,17 +167,27 @@ class VaultDatabaseEngine(pulumi.ComponentResource):
         return self.roles[role]
 
 
-def _checked_roles(roles: Sequence[PostgresRoleArgs]) -> Mapping[str, PostgresRoleArgs]:
-    if not roles:
+def check(args: VaultDatabaseEngineArgs) -> None:
+    """Everything that contradicts itself, before the first resource. Raises ComponentError."""
+    vault_path(args.get("mount", "database"), "mount")
+    vault_name(args["connection_name"], "connection_name")
+    sql_identifier(args["database"], "database")
+    if not _HOST.match(args["host"]):
+        raise ArgumentError(f"host: {args['host']!r} is not a host name or IPv4 address; give the port in `port`")
+    port = args.get("port", 5432)
+    if not 0 < port < 65536:
+        raise ArgumentError(f"port: {port} is not a port; expected 1 to 65535")
+    _check_ssl_mode(args)
+    if not args["roles"]:
         raise ArgumentError("roles: a connection without roles serves nobody; give at least one")
-    found: dict[str, PostgresRoleArgs] = {}
-    for role in roles:
+    seen: set[str] = set()
+    for role in args["roles"]:
         role_name = vault_name(role["name"], "roles: name")
-        if role_name in found:
+        if role_name in seen:
             raise ArgumentError(f"roles: {role_name!r} is given twice; each role needs a name of its own")
+        seen.add(role_name)
         check_default_and_max(role["default_ttl"], role["max_ttl"], of=f"role {role_name}")
-        found[role_name] = role
-    return found
+        _creation(role, args["database"])
 
 
 def _creation(role: PostgresRoleArgs, database: str) -> list[str]:
@@ -188,13 +196,7 @@ def _creation(role: PostgresRoleArgs, database: str) -> list[str]:
     return creation_statements(database, role.get("schema", "public"), role.get("privileges", READ_WRITE))
 
 
-def _host(host: str) -> str:
-    if not isinstance(host, str) or not _HOST.match(host):
-        raise ArgumentError(f"host: {host!r} is not a host name or IPv4 address; give the port in `port`")
-    return host
-
-
-def _ssl_mode(args: VaultDatabaseEngineArgs) -> SslMode:
+def _check_ssl_mode(args: VaultDatabaseEngineArgs) -> None:
     try:
         mode = SslMode(args.get("ssl_mode", SslMode.VERIFY_FULL))
     except ValueError:
@@ -204,4 +206,3 @@ def _ssl_mode(args: VaultDatabaseEngineArgs) -> SslMode:
         raise UnsafeError(
             "ssl_mode: 'disable' sends passwords in the clear; use 'verify-full', or say allow_unencrypted=True"
         )
-    return mode

@@ -11,6 +11,8 @@ import pulumi_vault as vault
 from components.errors import ArgumentError
 from components.names import https_url, vault_path
 
+DEFAULT_HOST = "https://kubernetes.default.svc"
+
 
 class ReviewerMode(StrEnum):
     """With which identity Vault asks the API server whether a token is good (TokenReview).
@@ -62,10 +64,10 @@ class VaultKubernetesAuth(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: VaultKubernetesAuthArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("strongroom:vault:KubernetesAuth", name, {}, opts)
-        self.mount = vault_path(args.get("mount", "kubernetes"), "mount")
-        self.reviewer = _checked_reviewer(args)
+        self.reviewer = check(args)
+        self.mount = args.get("mount", "kubernetes")
         local = self.reviewer is ReviewerMode.LOCAL
-        host = https_url(args.get("kubernetes_host", "https://kubernetes.default.svc"), "kubernetes_host")
+        host = args.get("kubernetes_host", DEFAULT_HOST).rstrip("/")
         child = pulumi.ResourceOptions(parent=self)
         backend = vault.AuthBackend(f"{name}-backend", type="kubernetes", path=self.mount, opts=child)
         token: pulumi.Input[str] | None = None
@@ -130,7 +132,10 @@ def _decoded(text: str) -> str:
     return base64.b64decode(text).decode()
 
 
-def _checked_reviewer(args: VaultKubernetesAuthArgs) -> ReviewerMode:
+def check(args: VaultKubernetesAuthArgs) -> ReviewerMode:
+    """The reviewer, where the arguments fit together. Raises ArgumentError."""
+    vault_path(args.get("mount", "kubernetes"), "mount")
+    https_url(args.get("kubernetes_host", DEFAULT_HOST), "kubernetes_host")
     try:
         mode = ReviewerMode(args.get("reviewer", ReviewerMode.LOCAL))
     except ValueError:

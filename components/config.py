@@ -1,0 +1,271 @@
+"""A stack's configuration, read and checked as a whole before anything is created.
+
+`Pulumi.yaml` types every key and has the defaults. Here the structured ones (`databaseRoles`, `workloads`) are checked field by
+field, unknown keys are refused, and what must fit together is checked by the very functions that the components use.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+
+import pulumi
+from pulumi.runtime import config as runtime_config
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from components.aws.account import AwsAccountArgs
+from components.aws.account import checked as checked_account
+from components.aws.documents import issuer_host
+from components.aws.oidc_provider import OidcProviderMode
+from components.durations import parse_duration
+from components.errors import ComponentError, ConfigError
+from components.names import dns_label, dns_name, https_url, vault_path
+from components.platform import SecretPlatformArgs
+from components.vault.database_engine import PostgresRoleArgs, VaultDatabaseEngineArgs
+from components.vault.database_engine import check as check_database
+from components.vault.kubernetes_auth import ReviewerMode, VaultKubernetesAuthArgs
+from components.vault.kubernetes_auth import check as check_auth
+from components.vault.postgres import SslMode, TablePrivilege
+from components.workload_secrets import Delivery, WorkloadSecretArgs, check_secrets
+
+
+def _structured(value: Any) -> Any:
+    """Pulumi hands structured values on as JSON text."""
+    if isinstance(value, str) and value[:1] in ("[", "{"):
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value
+    return value
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", alias_generator=to_camel, frozen=True)
+
+    def given(self) -> dict[str, Any]:
+        """What was given, under the names of the components' arguments."""
+        return self.model_dump(exclude_unset=True)
+
+
+class DatabaseRole(_Model):
+    """An entry of `databaseRoles`."""
+
+    name: str
+    default_ttl: str
+    max_ttl: str
+    privileges: list[TablePrivilege] = []
+    db_schema: str = Field("public", alias="schema")
+    creation_statements: list[str] = []
+
+    def given(self) -> dict[str, Any]:
+        found = super().given()
+        if "db_schema" in found:
+            found["schema"] = found.pop("db_schema")
+        return found
+
+
+class WorkloadSecret(_Model):
+    """An entry of a workload's `secrets`."""
+
+    name: str
+    delivery: Delivery = Delivery.EXTERNAL_SECRET
+    database_role: str = ""
+    kv_path: str = ""
+    aws_secret: str = ""
+    existing: bool = False
+    kms_key_arn: str = ""
+    generate: list[str] = []
+    refresh_interval: str = ""
+    rollout_time: str = ""
+
+
+class WorkloadEntry(_Model):
+    """An entry of `workloads`."""
+
+    name: str
+    namespace: str
+    secrets: list[WorkloadSecret]
+
+    def secret_args(self) -> list[WorkloadSecretArgs]:
+        """The secrets as a Workload takes them."""
+        return [WorkloadSecretArgs(**secret.given()) for secret in self.secrets]  # type: ignore[typeddict-item]
+
+
+def _list_of(model: Any) -> Any:
+    return Annotated[list[model], BeforeValidator(_structured)]
+
+
+class StackConfig(_Model):
+    """Every key of a stack; `Pulumi.yaml` says what each means. An empty text means that an optional one is not given."""
+
+    aws_account_id: str
+    aws_region: str
+    permissions_boundary: str
+    role_path: str
+    role_prefix: str
+    immediate_secret_deletion: bool
+    cluster_issuer: str
+    oidc_provider: OidcProviderMode
+    namespaces: Annotated[list[str], BeforeValidator(_structured)]
+    operator_replicas: int
+    vault_address: str
+    vault_ca_certificate: str
+    vault_audience: str
+    vault_token_ttl: str
+    vault_reviewer: ReviewerMode
+    kubernetes_host: str
+    kubernetes_ca_certificate: str
+    kv_mount: str
+    auth_mount: str
+    database_mount: str
+    database_host: str
+    database_port: int
+    database_name: str
+    database_user: str
+    database_ssl_mode: SslMode
+    allow_unencrypted_database: bool
+    database_roles: list[DatabaseRole]
+    workloads: list[WorkloadEntry]
+
+    def account(self) -> AwsAccountArgs:
+        return {"account_id": self.aws_account_id, "region": self.aws_region}
+
+    def roles(self) -> list[PostgresRoleArgs]:
+        return [PostgresRoleArgs(**role.given()) for role in self.database_roles]  # type: ignore[typeddict-item]
+
+    def database(self, password: pulumi.Input[str]) -> VaultDatabaseEngineArgs:
+        return {
+            "connection_name": self.database_name,
+            "host": self.database_host,
+            "port": self.database_port,
+            "database": self.database_name,
+            "username": self.database_user,
+            "password": password,
+            "mount": self.database_mount,
+            "ssl_mode": self.database_ssl_mode,
+            "allow_unencrypted": self.allow_unencrypted_database,
+            "roles": self.roles(),
+        }
+
+    def kubernetes_auth(self) -> VaultKubernetesAuthArgs:
+        return {
+            "mount": self.auth_mount,
+            "kubernetes_host": self.kubernetes_host,
+            "ca_certificate": self.kubernetes_ca_certificate,
+            "reviewer": self.vault_reviewer,
+        }
+
+    def platform(self, database_password: pulumi.Input[str]) -> SecretPlatformArgs:
+        """The arguments of the SecretPlatform."""
+        return {
+            "account": self.account(),
+            "cluster": {"issuer": self.cluster_issuer, "oidc_provider": self.oidc_provider},
+            "vault": {
+                "address": self.vault_address,
+                "ca_certificate": self.vault_ca_certificate,
+                "audience": self.vault_audience,
+            },
+            "namespaces": self.namespaces,
+            "database": self.database(database_password),
+            "kubernetes_auth": self.kubernetes_auth(),
+            "kv": {"mount": self.kv_mount},
+            "operator": {"replicas": self.operator_replicas},
+            "role_path": self.role_path,
+            "role_prefix": self.role_prefix,
+            "permissions_boundary": self.permissions_boundary,
+            "allow_immediate_deletion": self.immediate_secret_deletion,
+        }
+
+
+StackConfig.model_rebuild()
+SECRET_KEYS = ("databasePassword",)
+
+
+def load() -> StackConfig:
+    """The configuration of the stack that runs. Raises RunError that lists every problem, which Pulumi shows as it is."""
+    prefix = f"{pulumi.get_project()}:"
+    everything = {**runtime_config.get_config_env(), **runtime_config.CONFIG.get()}
+    try:
+        return parse({key.removeprefix(prefix): value for key, value in everything.items() if key.startswith(prefix)})
+    except ConfigError as error:
+        raise pulumi.RunError(str(error)) from None
+
+
+def parse(values: Mapping[str, Any]) -> StackConfig:
+    """The configuration from its keys without the project's name. Raises ConfigError that lists every problem."""
+    problems = [
+        f"{key}: missing; set it with `pulumi config set --secret {key}`" for key in SECRET_KEYS if not values.get(key)
+    ]
+    plain = {key: _structured(value) if key in STRUCTURED else value for key, value in values.items()}
+    try:
+        config = StackConfig.model_validate({key: value for key, value in plain.items() if key not in SECRET_KEYS})
+    except ValidationError as error:
+        raise ConfigError(_listed([*problems, *(_explained(item) for item in error.errors())])) from None
+    problems += _contradictions(config)
+    if problems:
+        raise ConfigError(_listed(problems))
+    return config
+
+
+STRUCTURED = ("namespaces", "databaseRoles", "workloads")
+
+
+def _listed(problems: list[str]) -> str:
+    return (
+        "configuration: " + "; ".join(problems) if len(problems) == 1 else "configuration:\n  " + "\n  ".join(problems)
+    )
+
+
+def _explained(error: Any) -> str:
+    """One line for one of pydantic's errors: the key, what was expected, the fix. It never shows a secret's value."""
+    where = ""
+    for part in error["loc"]:
+        where += f"[{part}]" if isinstance(part, int) else f".{part}" if where else str(part)
+    if error["type"] == "extra_forbidden":
+        return f"{where}: unknown key; remove it or correct its spelling"
+    if error["type"] == "missing":
+        return f"{where}: missing; add it"
+    found = error.get("input")
+    shown = f", got {found!r}" if isinstance(found, str | int | float | bool) else f", got a {type(found).__name__}"
+    return f"{where}: {error['msg'][0].lower()}{error['msg'][1:]}{shown}"
+
+
+def _contradictions(config: StackConfig) -> list[str]:
+    """What each key's form and all of them together must fulfil, by the components' own checks."""
+    problems: list[str] = []
+
+    def check(key: str, function: Callable[[], object]) -> None:
+        try:
+            function()
+        except ComponentError as error:
+            problems.append(f"{key}: {error}")
+
+    check("awsAccountId, awsRegion", lambda: checked_account(config.account()))
+    check("clusterIssuer", lambda: issuer_host(config.cluster_issuer))
+    check("kvMount", lambda: vault_path(config.kv_mount, "kvMount"))
+    check("vaultTokenTtl", lambda: parse_duration(config.vault_token_ttl, "vaultTokenTtl"))
+    check("vaultAddress", lambda: https_url(config.vault_address, "vaultAddress"))
+    check("kubernetesHost, vaultReviewer", lambda: check_auth(config.kubernetes_auth()))
+    check("database", lambda: check_database(config.database("")))
+    for namespace in config.namespaces:
+        check("namespaces", lambda namespace=namespace: dns_label(namespace, "namespaces"))  # type: ignore[misc]
+    roles = {role["name"]: role for role in config.roles()}
+    seen: set[tuple[str, str]] = set()
+    for at, workload in enumerate(config.workloads):
+        key = f"workloads[{at}]"
+        check(key, lambda workload=workload: dns_name(workload.name, "name"))  # type: ignore[misc]
+        if (workload.namespace, workload.name) in seen:
+            problems.append(f"{key}: {workload.namespace}/{workload.name} is given twice; a workload is declared once")
+        seen.add((workload.namespace, workload.name))
+        check(
+            key,
+            lambda workload=workload: check_secrets(  # type: ignore[misc]
+                workload.name,
+                workload.namespace,
+                workload.secret_args(),
+                namespaces=config.namespaces,
+                roles=roles,
+                token_ttl=config.vault_token_ttl,
+            ),
+        )
+    return problems
