@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 FILE = "endpoints.json"
+SEALED_SECRETS_URL_FILE = "sealed-secrets-url"  # written while its controller runs: no Service reaches a host process
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +105,14 @@ class Endpoints:
             json.dump(asdict(self), file, indent=2)
         temporary.replace(target)
 
+    @property
+    def sealed_secrets_url(self) -> str | None:
+        """Of the sealed-secrets controller's HTTP interface, while a release of it runs."""
+        try:
+            return (Path(self.state_dir) / SEALED_SECRETS_URL_FILE).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+
     def env(self) -> dict[str, str]:
         """The environment with which kubectl, bao, aws, psql, Pulumi's providers and the dev stack talk to the sandbox.
 
@@ -132,4 +141,5 @@ class Endpoints:
             "STRONGROOM_KUBERNETES_SERVER": self.kubernetes.server,
             "STRONGROOM_KUBERNETES_CA": self.kubernetes.ca_file,
             "STRONGROOM_OIDC_ISSUER": self.kubernetes.issuer,
+            **({"SEALED_SECRETS_URL": url} if (url := self.sealed_secrets_url) else {}),
         }

@@ -37,29 +37,34 @@ def in_namespace(
     *,
     user_id: int | None = None,
     run_files: Mapping[str, bytes] | None = None,
+    run_links: Mapping[str, str] | None = None,
     death_signal: signal.Signals = signal.SIGKILL,
 ) -> Callable[[], None]:
     """For ``preexec_fn``: a user namespace of its own, in which this user is ``user_id`` (default: as outside).
 
-    With ``run_files`` a mount namespace too, in which ``/run`` is empty but for these files (path -> content): what
-    a container would find there. Nothing of it is visible outside or left behind. Also does what ``die_with_parent``
-    does, with ``death_signal``.
+    With ``run_files`` or ``run_links`` a mount namespace too, in which ``/run`` is empty but for these files (path ->
+    content) and symbolic links (path -> target outside of ``/run``, for what changes): what a container would find there.
+    Nothing of it is visible outside or left behind. Also does what ``die_with_parent`` does, with ``death_signal``.
     """
+    own_run = run_files is not None or run_links is not None
 
     def enter() -> None:
         uid, gid = os.geteuid(), os.getegid()
-        flags = _CLONE_NEWUSER | (_CLONE_NEWNS if run_files is not None else 0)
+        flags = _CLONE_NEWUSER | (_CLONE_NEWNS if own_run else 0)
         _checked(_libc.unshare(flags), "unshare")
         _write("/proc/self/setgroups", "deny")
         _write("/proc/self/uid_map", f"{uid if user_id is None else user_id} {uid} 1")
         _write("/proc/self/gid_map", f"{gid if user_id is None else user_id} {gid} 1")
-        if run_files is not None:
+        if own_run:
             _checked(_libc.mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE, None), "mount")
             _checked(_libc.mount(b"tmpfs", b"/run", b"tmpfs", 0, b"mode=0755"), "mount")
-            for path, content in run_files.items():
+            for path, content in (run_files or {}).items():
                 os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120 - little may run after a fork
                 with open(path, "wb") as file:  # noqa: PTH123
                     file.write(content)
+            for path, target in (run_links or {}).items():
+                os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120
+                os.symlink(target, path)  # noqa: PTH211
         _die_with_parent(death_signal)  # after unshare, which clears it
 
     return enter

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import os
 import subprocess
@@ -16,6 +17,7 @@ from typing import Any
 from sandbox.endpoints import Aws, Endpoints, Kubernetes, Postgres, Vault
 from sandbox.servers import leftovers, place, wire
 from sandbox.servers.errors import NotRunning, ServerFailed
+from sandbox.servers.files import secret_file
 from sandbox.servers.managed import tail
 from sandbox.servers.wire import Progress
 
@@ -58,7 +60,9 @@ def start(state_dir: Path, on_progress: Progress | None = None, *, owner: int | 
     ``owner`` is a process with which the sandbox ends and goes (see ``supervisor``); by default it stays.
     Raises ServerFailed with the server's name and the end of its log, NotSupported where one cannot run here.
     """
-    found = start_parts(state_dir, ALL, on_progress, owner=owner)
+    found = start_parts(state_dir, _all(), on_progress, owner=owner)
+    if found.aws is None:
+        found = dataclasses.replace(found, aws=_no_aws(state_dir))
     assert found.vault is not None
     assert found.postgres is not None
     assert found.kubernetes is not None
@@ -72,6 +76,24 @@ def start(state_dir: Path, on_progress: Progress | None = None, *, owner: int | 
     )
     endpoints.save()
     return endpoints
+
+
+def _all() -> Sequence[str]:
+    try:
+        from sandbox.servers.aws import AwsServer  # noqa: F401
+    except ImportError:
+        return ALL[:-1]
+    return ALL
+
+
+def _no_aws(state_dir: Path) -> Aws:
+    return Aws(
+        endpoint_url="http://127.0.0.1:9",
+        account_id="000000000000",
+        region="us-east-1",
+        access_key_id="none",
+        secret_access_key_file=str(secret_file(state_dir.resolve() / "aws-secret-access-key")),
+    )
 
 
 def start_parts(

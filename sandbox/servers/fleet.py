@@ -48,10 +48,10 @@ class Fleet:
     def __init__(self, state_dir: Path, prepare: Callable[[ManagedProcess], None]) -> None:
         self._state_dir = state_dir
         self._prepare = prepare
-        self._ports = Ports(state_dir)
-        self._authority = Authority(private_folder(state_dir / "certificates"))
+        self.ports = Ports(state_dir)
+        self.authority = Authority(private_folder(state_dir / "certificates"))
         self._servers: dict[str, Server] = {}
-        self._endpoints: dict[str, Any] = {}
+        self.started: dict[str, Any] = {}  # what each server's start gave: its endpoint
         self._lock = asyncio.Lock()
 
     @property
@@ -89,7 +89,7 @@ class Fleet:
                 await server.unseal_if_sealed()
                 return
             on_progress(name, "starting", 0.0)
-            self._endpoints[name] = await server.start()
+            self.started[name] = await server.start()
         except ServerError:
             on_progress(name, "failed", time.monotonic() - began)
             raise
@@ -107,7 +107,7 @@ class Fleet:
         return self._servers[name]
 
     def _made(self, name: str) -> Server:
-        place, ports, authority = self._state_dir, self._ports, self._authority
+        place, ports, authority = self._state_dir, self.ports, self.authority
         if name == "vault":
             return OpenBao(place, ports, authority)
         if name == "postgres":
@@ -137,9 +137,9 @@ class Fleet:
         """The endpoint of each part that runs, as plain data."""
         names = {part: "kube-apiserver" if part == "kubernetes" else part for part in PARTS}
         return {
-            part: asdict(self._endpoints[name])
+            part: asdict(self.started[name])
             for part, name in names.items()
-            if name in self._endpoints and self._servers[name].process.state == "ready"
+            if name in self.started and self._servers[name].process.state == "ready"
         }
 
     async def stop(self, *, kill: bool) -> None:

@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.servers import leftovers, wire
+from sandbox.servers.controller_host import ControllerHost
+from sandbox.servers.controllers import ControllerSpec
 from sandbox.servers.errors import ServerError
 from sandbox.servers.files import private_folder
 from sandbox.servers.fleet import Fleet
@@ -44,6 +46,7 @@ class Supervisor:
         self._state_dir = state_dir
         self._record = leftovers.Record(state_dir)
         self._fleet = Fleet(state_dir, self._prepare)
+        self._controllers = ControllerHost(state_dir, self._fleet.ports, self._fleet.authority, self._prepare, note)
         self._ended = asyncio.Event()
         self._kill = False
 
@@ -57,6 +60,7 @@ class Supervisor:
         server = await asyncio.start_unix_server(self._serve, sock=listening, limit=wire.LINE_LIMIT)
         note(f"supervisor {os.getpid()} listens")
         await self._ended.wait()
+        await self._controllers.stop(kill=self._kill)
         await self._fleet.stop(kill=self._kill)
         server.close()
 
@@ -112,14 +116,35 @@ class Supervisor:
         verb = request["do"]
         if verb == "start":
             await self._fleet.ensure(request["parts"], progress)
+            await self._resume(progress)
             return self._fleet.endpoints()
         if verb == "status":
-            return await asyncio.gather(*(_status(process) for process in self._fleet.processes))
+            return await asyncio.gather(*(_status(process) for process in self._processes()))
+        if verb == "apply":
+            self._tell()
+            return await self._controllers.apply(ControllerSpec(**request["spec"]))
+        if verb == "remove":
+            return await self._controllers.remove(request["name"])
         if verb == "stop":
             self._kill = request["kill"]
             self._ended.set()
             return None
         raise ServerError(f"the supervisor knows no {verb!r}")
+
+    def _processes(self) -> list[ManagedProcess]:
+        return [*self._fleet.processes, *self._controllers.processes]
+
+    async def _resume(self, progress: Callable[[str, str, float], None]) -> None:
+        if "kube-apiserver" in self._fleet.started:
+            self._tell()
+            await self._controllers.resume(progress)
+
+    def _tell(self) -> None:
+        """Tell the controllers where the servers are that run now."""
+        started, told = self._fleet.started, self._controllers.endpoints
+        if "kube-apiserver" not in started:
+            raise ServerError("controllers need the API server, which this sandbox does not run")
+        told.kubernetes, told.vault, told.aws = started["kube-apiserver"], started.get("vault"), started.get("aws")
 
 
 async def _status(process: ManagedProcess) -> dict[str, Any]:
