@@ -17,6 +17,8 @@ from sandbox.providers.vault.errors import VaultApiError, VaultError
 REQUEST_TIMEOUT = 60.0
 # A sealed or starting server answers 503 for a moment, a standby 429 or 473.
 BUSY = frozenset({429, 473, 503})
+# A KV engine of version 2 prepares itself for a moment after it was enabled.
+PREPARING = b"Upgrading from non-versioned to versioned data"
 BUSY_PATIENCE = 15.0
 
 
@@ -87,7 +89,8 @@ class VaultClient:
                 )
             except httpx.TransportError as error:
                 raise VaultError(f"Vault at {self.address} does not answer: {error} ({method} {path})") from None
-            if response.status_code not in BUSY or time.monotonic() > end:
+            busy = response.status_code in BUSY or (response.status_code == 400 and PREPARING in response.content)
+            if not busy or time.monotonic() > end:
                 break
             time.sleep(0.3)
         try:
