@@ -32,7 +32,8 @@ _HELP = {
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
-        prog="python -m sandbox.engine", description="Runs a Pulumi Python program with provider classes in this process."
+        prog="python -m sandbox.engine",
+        description="Runs a Pulumi Python program with provider classes in this process.",
     )
     actions = made.add_subparsers(dest="action", required=True)
     for action in ACTIONS:
@@ -42,11 +43,23 @@ def parser() -> argparse.ArgumentParser:
         one.add_argument("--stack", required=True, help="the stack's name")
         one.add_argument("--state", required=True, type=Path, help="the file of the stack's state; made when missing")
         one.add_argument("--config", action="append", default=[], metavar="K=V", help="a setting (repeatable)")
-        one.add_argument("--secret", action="append", default=[], metavar="K=V", help="a secret setting (repeatable); others see it in argv: prefer --config-file")
+        one.add_argument(
+            "--secret",
+            action="append",
+            default=[],
+            metavar="K=V",
+            help="a secret setting (repeatable); others see it in argv: prefer --config-file",
+        )
         one.add_argument("--config-file", type=Path, help="instead of Pulumi.STACK.yaml")
-        one.add_argument("--provider", action="append", default=[], metavar="MODULE:CLASS", help="a provider class (repeatable)")
-        one.add_argument("--policy-pack", action="append", default=[], type=Path, metavar="DIR", help="a policy pack (repeatable)")
-        one.add_argument("--parallel", type=int, default=PARALLEL, metavar="N", help=f"operations at once (default {PARALLEL})")
+        one.add_argument(
+            "--provider", action="append", default=[], metavar="MODULE:CLASS", help="a provider class (repeatable)"
+        )
+        one.add_argument(
+            "--policy-pack", action="append", default=[], type=Path, metavar="DIR", help="a policy pack (repeatable)"
+        )
+        one.add_argument(
+            "--parallel", type=int, default=PARALLEL, metavar="N", help=f"operations at once (default {PARALLEL})"
+        )
         one.add_argument("--json", action="store_true", help="one JSON line a step, then a summary")
         if action == "preview":
             one.add_argument("--expect-no-changes", action="store_true", help="exit with 3 where anything would change")

@@ -228,7 +228,9 @@ def _apply_schema(
         if key not in result.values:
             if "default" not in entry or entry["default"] is None:
                 about = f" ({entry['description']})" if entry.get("description") else ""
-                problems.append(f"{place}: config key {short!r} is missing{about}: expected a value of type {entry['type']}")
+                problems.append(
+                    f"{place}: config key {short!r} is missing{about}: expected a value of type {entry['type']}"
+                )
                 continue
             result.values[key] = _text(entry["default"])
         if entry.get("secret"):

@@ -10,7 +10,6 @@ from sandbox.engine.deployment import Deployment, StepFailed, Stopped
 from sandbox.engine.errors import EngineError
 from sandbox.engine.events import Step
 from sandbox.engine.registry import Registry
-from sandbox.engine.state import Resource
 from sandbox.engine.steps import call_delete
 
 
@@ -18,7 +17,9 @@ def to_delete(deployment: Deployment) -> list[Step]:
     """The steps that remove every resource of the old state that this run does not keep."""
     found = []
     for resource in deployment.old_list:
-        if id(resource) in deployment.condemned and (resource.delete or deployment.aliased.get(resource.urn, resource.urn) in deployment.kept):
+        if id(resource) in deployment.condemned and (
+            resource.delete or deployment.aliased.get(resource.urn, resource.urn) in deployment.kept
+        ):
             continue
         if resource.delete:
             op = events.DISCARD_REPLACED if resource.external else events.DELETE_REPLACED
@@ -105,7 +106,7 @@ async def _delete(deployment: Deployment, registry: Registry, step: Step) -> boo
             deployment.note(step)
             deployment.mark_failed()
             deployment.tell("error", message, old.urn)
-            return deployment.preview
+            return False
         slot = old.custom and not old.is_provider and not deployment.preview
         async with deployment.step(step, slot=slot):
             if step.op != events.REMOVE_PENDING_REPLACE:

@@ -85,14 +85,18 @@ class Deployment:
         Raises ValueError where two resources of this run claim the same earlier one.
         """
         if urn in self.aliased:
-            raise ValueError(f"Duplicate resource URN {urn!r} conflicting with alias on resource with URN {self.aliased[urn]!r}")
+            raise ValueError(
+                f"Duplicate resource URN {urn!r} conflicting with alias on resource with URN {self.aliased[urn]!r}"
+            )
         for name in (urn, *aliases):
             old = self.olds.get(name)
             if old is None:
                 continue
             if name != urn:
                 if name in self.seen:
-                    raise ValueError(f"Duplicate resource alias {name!r} applied to resource with URN {urn!r} conflicting with {name!r}")
+                    raise ValueError(
+                        f"Duplicate resource alias {name!r} applied to resource with URN {urn!r} conflicting with {name!r}"
+                    )
                 if name in self.aliased:
                     raise ValueError(
                         f"Duplicate resource alias {name!r} applied to resource with URN {urn!r} conflicting with "

@@ -106,13 +106,13 @@ def _printable(value: Any) -> Any:
 def at(properties: Any, path: str) -> Any:
     """What is at a property path; a secret hides all below it."""
     value = properties
-    for step in parse(path):
+    for key in parse(path):
         if isinstance(value, Secret):
             return value
-        if (isinstance(value, dict) and step in value) or (
-            isinstance(value, list) and isinstance(step, int) and step < len(value)
-        ):
-            value = value[step]
+        if isinstance(value, dict):
+            value = value.get(str(key))
+        elif isinstance(value, list) and isinstance(key, int) and key < len(value):
+            value = value[key]
         else:
             return None
     return value
@@ -194,6 +194,7 @@ class PlainDisplay(Silent):
         self._err.flush()
 
     def program_line(self, stream: str, line: str) -> None:
+        del stream
         self._line(f"  | {line}")
 
     def end(self, result: Result) -> None:
@@ -251,7 +252,9 @@ class Display(Silent):
         self._done += 1
         symbol, colour = SYMBOLS.get(step.op, ("?", "white"))
         state = step.op if self._preview else _DOING.get(step.op, (step.op, step.op))[1]
-        line = Text.assemble((f" {symbol:2} ", colour), (urns.type_of(step.urn), "dim"), " ", (urns.name_of(step.urn), "bold"), " ")
+        line = Text.assemble(
+            (f" {symbol:2} ", colour), (urns.type_of(step.urn), "dim"), " ", (urns.name_of(step.urn), "bold"), " "
+        )
         if step.error:
             line.append(f"{step.op} failed", "bold red")
         else:
@@ -282,6 +285,7 @@ class Display(Silent):
         self._print(line)
 
     def program_line(self, stream: str, line: str) -> None:
+        del stream
         self._print(Text.assemble(("  | ", "dim"), line))
 
     def end(self, result: Result) -> None:

@@ -49,7 +49,7 @@ class Step:
     @property
     def hidden(self) -> bool:
         """Steps of default providers, and those that only tidy the state, are the engine's own business."""
-        from sandbox.engine import urns  # noqa: PLC0415 - cheap, and keeps the module's imports one-way
+        from sandbox.engine import urns
 
         return urns.is_default_provider(self.urn) or self.op == REMOVE_PENDING_REPLACE
 

@@ -78,7 +78,9 @@ def refuse_unsupported(request: Any) -> None:
     """Raises Unsupported, naming the option, where the program uses one that this engine does not have."""
     for name, text in _UNSUPPORTED.items():
         if getattr(request, name, None):
-            raise Unsupported(f"{request.type} {request.name!r}: the embedded engine does not support {text}; use the Pulumi CLI")
+            raise Unsupported(
+                f"{request.type} {request.name!r}: the embedded engine does not support {text}; use the Pulumi CLI"
+            )
     if request.HasField("hooks") and request.hooks.ListFields():
         bound = ", ".join(field.name for field, _ in request.hooks.ListFields())
         raise Unsupported(
@@ -127,7 +129,7 @@ def from_request(request: Any) -> Goal:
 
 def from_struct_value(value: Any) -> Any:
     """One protobuf Value."""
-    from google.protobuf import struct_pb2  # noqa: PLC0415 - only programs with a replacement trigger come here
+    from google.protobuf import struct_pb2
 
     return from_struct(struct_pb2.Struct(fields={"it": value}))["it"]
 

@@ -94,7 +94,6 @@ async def _read(deployment: Deployment, registry: Registry, goal: ReadGoal, urn:
             if not found.id:
                 raise OperationFailed(f"there is no {goal.type} with the id {goal.id!r}")
             new.id, new.outputs = found.id, found.outputs
-            new.inputs = found.inputs if found.inputs is not None else goal.inputs
             deployment.mark_secret(new)
         new.created = (old.created if old is not None else "") or state.now()
         new.modified = state.now()

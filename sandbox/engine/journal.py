@@ -58,7 +58,7 @@ class Lock:
                 ) from None
             # The file may have been removed by its last holder between our open and our lock.
             try:
-                same = os.stat(self._path).st_ino == os.fstat(file.fileno()).st_ino
+                same = self._path.stat().st_ino == os.fstat(file.fileno()).st_ino
             except FileNotFoundError:
                 same = False
             if same:

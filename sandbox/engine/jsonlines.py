@@ -41,6 +41,7 @@ class JsonLines(Silent):
         self.redactor: Redactor | None = None  # set by the run
 
     def begin(self, action: str, project: str, stack: str, *, preview: bool) -> None:
+        del action, project, stack
         self._preview = preview
 
     def _write(self, line: dict[str, Any]) -> None:
@@ -55,7 +56,8 @@ class JsonLines(Silent):
             line["id"] = step.id
         if step.detailed:
             line["detailedDiff"] = {
-                path: {"kind": change.kind, "inputDiff": change.input_diff} for path, change in sorted(step.detailed.items())
+                path: {"kind": change.kind, "inputDiff": change.input_diff}
+                for path, change in sorted(step.detailed.items())
             }
             line["diff"] = dict(kinds(step))
         if step.replace_keys:

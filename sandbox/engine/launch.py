@@ -102,13 +102,11 @@ def main() -> int:
     # A program that fails leaves futures unobserved; asyncio would print each of them.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     try:
-        loop.run_until_complete(
-            pulumi.runtime.run_in_stack(lambda: _run(program))
-        )
+        loop.run_until_complete(pulumi.runtime.run_in_stack(lambda: _run(program)))
     except pulumi.RunError as error:
         pulumi.log.error(str(error))
         return 1
-    except Exception:  # whatever the program raised
+    except Exception:  # noqa: BLE001 - whatever the program raised
         pulumi.log.error("Program failed with an unhandled exception:\n" + traceback.format_exc())
         return 1
     finally:

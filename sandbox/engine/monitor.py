@@ -1,5 +1,7 @@
 """The two services that a program talks to: ResourceMonitor and Engine, on 127.0.0.1."""
 
+# ruff: noqa: N802 - methods have the protocol's names
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -41,7 +43,7 @@ SEVERITIES = {
 }
 
 
-class Monitor(resource_pb2_grpc.ResourceMonitorServicer):  # type: ignore[misc]
+class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
     """ResourceMonitor: what the program registers, reads and calls."""
 
     def __init__(self, deployment: Deployment, planner: Planner, registry: Registry, info: Any) -> None:
@@ -110,7 +112,9 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):  # type: ignore[misc]
 
     async def _read(self, request: Any) -> Any:
         if request.packageRef:
-            raise EngineError(f"{request.type} {request.name!r}: the embedded engine does not support parameterized packages")
+            raise EngineError(
+                f"{request.type} {request.name!r}: the embedded engine does not support parameterized packages"
+            )
         goal = ReadGoal(
             type=request.type,
             name=request.name,
@@ -141,9 +145,7 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):  # type: ignore[misc]
         if request.tok.startswith("pulumi:pulumi:"):
             raise EngineError(f"the embedded engine does not support {request.tok}")
         request = await self.callbacks.transform_invoke(request)
-        reference = await self._provider(
-            request.provider, {}, request.tok, request.version, request.pluginDownloadURL
-        )
+        reference = await self._provider(request.provider, {}, request.tok, request.version, request.pluginDownloadURL)
         provider = self._registry.get("", reference)
         if not provider.configured:
             return resource_pb2.ResourceInvokeResponse(unknown=True)
@@ -202,7 +204,7 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):  # type: ignore[misc]
             await context.abort(grpc.StatusCode.UNKNOWN, self._deployment.redactor(str(error)))
 
 
-class Engine(engine_pb2_grpc.EngineServicer):  # type: ignore[misc]
+class Engine(engine_pb2_grpc.EngineServicer):
     """Engine: the program's log, and which resource is its root."""
 
     def __init__(self, deployment: Deployment) -> None:
@@ -238,5 +240,3 @@ async def serve(monitor: Monitor, engine: Engine) -> tuple[Any, str]:
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     return server, f"127.0.0.1:{port}"
-
-

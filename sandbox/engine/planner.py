@@ -74,7 +74,11 @@ class Planner:
         old = deployment.old_of(urn, aliases)
         new = self._new(goal, urn, old)
         provider = self._provider(goal, new)
-        if goal.import_id and goal.custom and (old is None or old.external or (old.import_id or old.id) != goal.import_id):
+        if (
+            goal.import_id
+            and goal.custom
+            and (old is None or old.external or (old.import_id or old.id) != goal.import_id)
+        ):
             assert isinstance(provider, Provider)
             imported = await import_resource(deployment, self.policy, provider, goal, new, old)
             return await self._against(goal, imported, self._new(goal, urn, imported), provider)
@@ -189,9 +193,10 @@ class Planner:
             return Diff(changes=True, replace_keys=["deletedWith"])
         if any(urn in deployment.replaced for urn in new.replace_with):
             return Diff(changes=True, replace_keys=["replaceWith"])
-        if new.replacement_trigger is not None and old.replacement_trigger != new.replacement_trigger:
-            if old.replacement_trigger is not None:
-                return Diff(changes=True, replace_keys=["replacementTrigger"])
+        if None not in (old.replacement_trigger, new.replacement_trigger) and (
+            old.replacement_trigger != new.replacement_trigger
+        ):
+            return Diff(changes=True, replace_keys=["replacementTrigger"])
         diff = await provider.diff(new.urn, old.id, old.outputs, new.inputs, goal.ignore_changes)
         if diff.changes is None:
             diff.detailed = object_diff(old.inputs, new.inputs)

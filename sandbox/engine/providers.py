@@ -118,7 +118,9 @@ class Provider:
 
     # -- its own settings -------------------------------------------------------------------------------------------
 
-    async def check_config(self, urn: str, old: Properties, new: Properties) -> tuple[Properties, list[tuple[str, str]]]:
+    async def check_config(
+        self, urn: str, old: Properties, new: Properties
+    ) -> tuple[Properties, list[tuple[str, str]]]:
         request = sdk.CheckRequest(urn, to_properties(old), to_properties(new), b"")
         response = await self._call(self.instance.check_config(request))
         inputs = new if response.inputs is None else from_properties(response.inputs)
@@ -171,11 +173,16 @@ class Provider:
         return _diff(await self._call(self.instance.diff(request)))
 
     async def create(
-        self, urn: str, inputs: Properties, timeout: float, *, preview: bool  # noqa: ASYNC109 - passed on
+        self,
+        urn: str,
+        inputs: Properties,
+        seconds: float,
+        *,
+        preview: bool,
     ) -> tuple[str, Properties]:
         if preview and not (self.configured and self.supports_preview):
             return "", {}
-        request = sdk.CreateRequest(urn, self._out(inputs), timeout, preview)
+        request = sdk.CreateRequest(urn, self._out(inputs), seconds, preview)
         response = await self._call(self.instance.create(request))
         outputs = from_properties(response.properties)
         if not self.accepts_secrets:
@@ -190,22 +197,22 @@ class Provider:
         identifier: str,
         old: Properties,
         new: Properties,
-        timeout: float,  # noqa: ASYNC109 - passed on
+        seconds: float,
         ignored: Sequence[str],
         *,
         preview: bool,
     ) -> Properties:
         if preview and not (self.configured and self.supports_preview):
             return {}
-        request = sdk.UpdateRequest(urn, identifier, self._out(old), self._out(new), timeout, list(ignored), preview)
+        request = sdk.UpdateRequest(urn, identifier, self._out(old), self._out(new), seconds, list(ignored), preview)
         response = await self._call(self.instance.update(request))
         outputs = from_properties(response.properties)
         if not self.accepts_secrets:
             copy_secrets(outputs, new)
         return outputs
 
-    async def delete(self, urn: str, identifier: str, outputs: Properties, timeout: float) -> None:  # noqa: ASYNC109
-        request = sdk.DeleteRequest(urn, identifier, self._out(outputs), timeout)
+    async def delete(self, urn: str, identifier: str, outputs: Properties, seconds: float) -> None:
+        request = sdk.DeleteRequest(urn, identifier, self._out(outputs), seconds)
         await self._call(self.instance.delete(request))
 
     async def read(self, urn: str, identifier: str, outputs: Properties, inputs: Properties) -> Read:
@@ -234,7 +241,9 @@ class Provider:
 
     async def invoke(self, token: str, args: Properties) -> tuple[Properties, list[tuple[str, str]]]:
         response = await self._call(self.instance.invoke(sdk.InvokeRequest(token, self._out(args))))
-        return from_properties(response.return_value), [(item.property, item.reason) for item in response.failures or ()]
+        return from_properties(response.return_value), [
+            (item.property, item.reason) for item in response.failures or ()
+        ]
 
     async def _call(self, awaitable: Any) -> Any:
         try:
@@ -314,7 +323,9 @@ class Loader:
         package, _, place = location.rpartition("=")
         module, _, name = place.partition(":")
         if not module or not name:
-            raise ProviderError(f"--provider {location}: expected module:Class, for example sandbox.providers.vault:VaultProvider")
+            raise ProviderError(
+                f"--provider {location}: expected module:Class, for example sandbox.providers.vault:VaultProvider"
+            )
         try:
             class_ = getattr(importlib.import_module(module), name)
         except ImportError as error:
@@ -322,7 +333,9 @@ class Loader:
         except AttributeError:
             raise ProviderError(f"--provider {location}: {module} has no {name}") from None
         if not (isinstance(class_, type) and issubclass(class_, sdk.Provider)):
-            raise ProviderError(f"--provider {location}: {name} is not a subclass of pulumi.provider.experimental.Provider")
+            raise ProviderError(
+                f"--provider {location}: {name} is not a subclass of pulumi.provider.experimental.Provider"
+            )
         if not package:
             own = getattr(class_, "package", None)
             package = own if isinstance(own, str) else await _package_of(class_, location)

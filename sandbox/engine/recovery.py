@@ -46,6 +46,8 @@ async def recover(deployment: Deployment, registry: Registry) -> None:
                     deployment.old_list.remove(replaced)
             deployment.old_list.append(resource)
             deployment.olds[resource.urn] = resource
-            deployment.tell("info", f"an interrupted create had taken effect: {resource.id} is taken into the state", resource.urn)
+            deployment.tell(
+                "info", f"an interrupted create had taken effect: {resource.id} is taken into the state", resource.urn
+            )
         deployment.store.forget_pending(pending)
     await deployment.store.flush()

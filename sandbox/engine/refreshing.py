@@ -91,7 +91,9 @@ async def _read(deployment: Deployment, registry: Registry, step: Step, old: Res
     step.new = new
     detailed: dict[str, Change] = {}
     changed = False
-    if found.inputs is None or old.external:
+    if old.external:
+        changed = old.outputs != new.outputs  # nobody asked for anything that it could differ from
+    elif found.inputs is None:
         detailed = object_diff(old.outputs, new.outputs)
         changed = bool(detailed)
     else:

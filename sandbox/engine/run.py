@@ -152,7 +152,7 @@ class _Run:
             store.start()
             await recover(deployment, registry)
             if packs and self.action in ("preview", "up"):
-                from sandbox.engine.packs import Packs  # noqa: PLC0415 - loaded only where there are packs
+                from sandbox.engine.packs import Packs
 
                 policy = await Packs.start(packs, deployment, self.settings)
             if self.action in ("preview", "up"):
@@ -230,7 +230,7 @@ class _Run:
             await server.stop(grace=None)
         root = deployment.news.get(deployment.root_urn)
         held = monitor.stack_outputs
-        if root is not None and held is not None and not deployment.stopping.is_set():
+        if root is not None and held is not None and not deployment.failed:
             # What a program exported before it raised is added to what it had exported before.
             root.outputs = held if code == 0 else {**root.outputs, **held}
             deployment.store.put(root)
@@ -272,5 +272,3 @@ class _Run:
         variables["PULUMI_CONFIG"] = json.dumps(self.settings.values)
         variables["PULUMI_CONFIG_SECRET_KEYS"] = json.dumps(sorted(self.settings.secret_keys))
         return variables
-
-

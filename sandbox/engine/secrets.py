@@ -116,7 +116,9 @@ class Crypter:
         """Raises SecretsError for what was not encrypted with this passphrase and salt."""
         plaintext = _decrypt(self._cipher(), ciphertext)
         if plaintext is None:
-            raise SecretsError(f"a secret of {self._where} cannot be decrypted: it was made with another key, or damaged")
+            raise SecretsError(
+                f"a secret of {self._where} cannot be decrypted: it was made with another key, or damaged"
+            )
         return plaintext
 
 

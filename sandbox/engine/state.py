@@ -197,7 +197,9 @@ def read_document(path: Path) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise StateError(f"{path}: the state is not JSON: {error}") from error
     if not isinstance(document, dict) or not isinstance(document.get("deployment"), dict | None):
-        raise StateError(f"{path}: not a state: expected an object with version and deployment, as `pulumi stack export` writes")
+        raise StateError(
+            f"{path}: not a state: expected an object with version and deployment, as `pulumi stack export` writes"
+        )
     if document.get("version") != VERSION:
         raise StateError(
             f"{path}: the state has version {document.get('version')!r}; this engine reads version {VERSION}, "
@@ -222,10 +224,7 @@ def load(document: Mapping[str, Any], codec: Codec) -> Snapshot:
     deployment = document.get("deployment") or {}
     return Snapshot(
         [codec.load(item) for item in deployment.get("resources") or []],
-        [
-            Pending(codec.load(item["resource"]), item["type"])
-            for item in deployment.get("pending_operations") or []
-        ],
+        [Pending(codec.load(item["resource"]), item["type"]) for item in deployment.get("pending_operations") or []],
     )
 
 

@@ -19,7 +19,12 @@ _OPTIONS = {  # TransformResourceOptions -> RegisterResourceRequest
     "replace_with": "replace_with",
     "hide_diff": "hideDiffs",
 }
-_SCALARS = {"version": "version", "provider": "provider", "plugin_download_url": "pluginDownloadURL", "deleted_with": "deletedWith"}
+_SCALARS = {
+    "version": "version",
+    "provider": "provider",
+    "plugin_download_url": "pluginDownloadURL",
+    "deleted_with": "deletedWith",
+}
 
 
 class Callbacks:

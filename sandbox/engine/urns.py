@@ -107,9 +107,7 @@ def expand(
 
     ``used`` maps a URN of this run to the earlier one under which it was found.
     """
-    own = [
-        collapse(alias, stack, project, parent, type_, name, used.get(alias.parent, "")) for alias in aliases
-    ]
+    own = [collapse(alias, stack, project, parent, type_, name, used.get(alias.parent, "")) for alias in aliases]
     found = dict.fromkeys(own)
     parent_alias = used.get(parent, "") if parent else ""
     if parent_alias:

@@ -18,8 +18,9 @@ from typing import Any
 import pulumi
 from google.protobuf import struct_pb2
 from pulumi.provider.experimental.property_value import Computed, PropertyValue, ResourceReference
-from pulumi.runtime.rpc import UNKNOWN
+from pulumi.runtime import rpc
 
+UNKNOWN: str = rpc.UNKNOWN
 SIGNATURE = "4dabf18193072939515e22adb298388d"
 SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - the protocol's mark, not a secret
 OUTPUT = "d0e6a833031e9bbcd3f4e8bde6ca49a4"
@@ -28,7 +29,9 @@ ARCHIVE = "0def7320c3a5731c473e5ecbe6d01bc7"
 RESOURCE = "5cf8f73096256a8f31e491e813e4eb8e"
 
 BLOT = "[secret]"
-SHORTEST_SECRET = 4  # shorter texts occur everywhere ("1", "db"): blotting them out hides nothing and garbles everything
+SHORTEST_SECRET = (
+    4  # shorter texts occur everywhere ("1", "db"): blotting them out hides nothing and garbles everything
+)
 
 Properties = dict[str, Any]
 
