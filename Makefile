@@ -10,7 +10,7 @@ RUN_PYTHON := $(SET_UP) run --python-only --
 .PHONY: help setup up preview refresh destroy down env status logs drill policy test check bench
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { gsub(/[$$][$$]/, "$$", $$2); printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
 setup: ## install the Python packages and build the servers' binaries (the other targets do what they need of it)
 	$(SET_UP) setup

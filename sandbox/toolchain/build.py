@@ -29,6 +29,7 @@ Show = Callable[[Status], None]
 _POLL = 0.5  # seconds between two looks at a build that another process does
 _RESUMED_BYTES = 2 * GIB  # room for the rest of a build that was interrupted
 _KEPT_LINES = 30  # of Go's output, for an error
+_PACKAGE = re.compile(r"^[\w.~-]+(/[\w.~-]+)*$")  # a line of `go build -v` that names a package it compiles
 
 
 def ensure(store: Store, names: Sequence[str], show: Show) -> None:
@@ -145,9 +146,9 @@ class _Build:
     def _go(self, *arguments: str) -> str:
         """Run go, follow what it prints to standard error, and return what it prints to standard output."""
         self._output.clear()
-        compiled = re.compile(r"^[\w.~-]+(/[\w.~-]+)*$")
-        with (self._store.build / "tmp" / "stdout").open("w+", encoding="utf-8") as stdout:
-            process = subprocess.Popen(
+        with (
+            (self._store.build / "tmp" / "stdout").open("w+", encoding="utf-8") as stdout,
+            subprocess.Popen(
                 [self._tool, *arguments],
                 cwd=self._store.pins.source,
                 env=self._environment,
@@ -156,11 +157,12 @@ class _Build:
                 stderr=subprocess.PIPE,
                 text=True,
                 preexec_fn=die_with_parent,  # nothing may go on compiling once nobody holds the lock
-            )
+            ) as process,
+        ):
             assert process.stderr is not None
             for raw in process.stderr:
                 line = raw.rstrip()
-                if compiled.match(line):
+                if _PACKAGE.match(line):
                     self._status.done += 1
                 else:
                     self._output.append(line)

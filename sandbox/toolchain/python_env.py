@@ -21,6 +21,10 @@ from sandbox.toolchain.locks import locked
 from sandbox.toolchain.paths import cache_root
 
 _KEPT_LINES = 15
+_AWS_SERVICES = ("config", "ec2", "eks", "iam", "kms", "rds", "region", "secretsmanager", "sts")
+_NOT_COMPILED = rf"/sympy/|/pulumi_aws/(?!{'|'.join(f'{service}/' for service in _AWS_SERVICES)})[a-z0-9]+/"
+"""Half of all the code, and nothing of it is imported: services of AWS that the kit does not use, and what cfn-lint brings."""
+
 _PIP_TO_UV = {
     "index-url": "UV_DEFAULT_INDEX",
     "extra-index-url": "UV_INDEX",
@@ -70,7 +74,13 @@ class PythonEnv:
                 self._run([*uv, *map(self._pin, first)], environment)
             on_first()
             on_step("installing the pinned packages")
-            self._run([*uv, "--compile-bytecode", "--requirements", str(self._requirements)], environment)
+            self._run([*uv, "--requirements", str(self._requirements)], environment)
+            on_step("compiling the packages")
+            # Here and once, since many a CI forbids Python to write what it has compiled on import.
+            self._run(
+                [str(self.python), "-m", "compileall", "-q", "-j", "0", "-x", _NOT_COMPILED, *self._libraries()],
+                environment,
+            )
             self._stamp.write_text(self._wanted(), encoding="utf-8")
 
     def environment(self) -> dict[str, str]:
@@ -89,6 +99,9 @@ class PythonEnv:
             # pip is wanted for a moment only; some systems' Python cannot give it to a new environment, but has its own.
             pip = [] if find_spec("ensurepip") else ["--without-pip"]
             self._run([sys.executable, "-m", "venv", *pip, str(self.folder)], os.environ.copy())
+
+    def _libraries(self) -> list[str]:
+        return [str(folder) for folder in self.folder.glob("lib/python*/site-packages")]
 
     def _pip(self) -> list[str]:
         if any((self.folder / "lib").glob("python*/site-packages/pip")):
