@@ -32,6 +32,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PROVIDERS = {
     "aws": "sandbox.providers.aws:AwsProvider",
     "kubernetes": "sandbox.providers.kubernetes:KubernetesProvider",
+    "pulumi-python": "sandbox.providers.dynamic:DynamicProvider",
     "random": "sandbox.providers.random:RandomProvider",
     "vault": "sandbox.providers.vault:VaultProvider",
 }
@@ -191,6 +192,8 @@ def run_with_pulumi(action: str, endpoints: Endpoints) -> int:
     try:
         attached = []
         for package, location in PROVIDERS.items():
+            if package == "pulumi-python":
+                continue  # the CLI has its own
             module = location.partition(":")[0]
             server = subprocess.Popen(
                 [sys.executable, "-m", module], env=variables, cwd=ROOT, stdout=subprocess.PIPE, text=True
