@@ -36,7 +36,7 @@ class _SealingProvider(ResourceProvider):
         }
 
     def create(self, props: dict[str, Any]) -> CreateResult:
-        outputs = {**props, "encryptedData": self._sealed(props, sorted(props["data"]))}
+        outputs = {**props, "encrypted_data": self._sealed(props, sorted(props["data"]))}
         return CreateResult(f"{props['namespace']}/{props['secretName']}", outputs)
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
@@ -47,19 +47,19 @@ class _SealingProvider(ResourceProvider):
         kept: dict[str, str] = {}
         if all(_olds.get(key) == _news.get(key) for key in _PLACE):
             kept = {
-                key: _olds["encryptedData"][key]
+                key: _olds["encrypted_data"][key]
                 for key, value in _news["data"].items()
-                if _olds["data"].get(key) == value and key in _olds["encryptedData"]
+                if _olds["data"].get(key) == value and key in _olds["encrypted_data"]
             }
         sealed = self._sealed(_news, sorted(set(_news["data"]) - set(kept)))
-        return UpdateResult({**_news, "encryptedData": {**kept, **sealed}})
+        return UpdateResult({**_news, "encrypted_data": {**kept, **sealed}})
 
 
 class _SealedValues(Resource):
     encrypted_data: pulumi.Output[Mapping[str, str]]
 
     def __init__(self, name: str, props: dict[str, Any], opts: pulumi.ResourceOptions) -> None:
-        super().__init__(_SealingProvider(), name, {**props, "encryptedData": None}, opts)
+        super().__init__(_SealingProvider(), name, {**props, "encrypted_data": None}, opts)
 
 
 class SealedSecretArgs(TypedDict):

@@ -19,7 +19,7 @@ import httpx
 import psycopg
 
 from components.vault.agent_injection import Injection, inject
-from sandbox.endpoints import Endpoints
+from sandbox import servers
 from sandbox.toolchain.paths import wheel_binary
 
 APPLICATION = Path(__file__).with_name("application.py")
@@ -38,19 +38,32 @@ def until(what: str, condition: Callable[[], Any], seconds: float = 30) -> Any:
 
 
 class Platform:
-    """Everything is under mounts of this module's own, so that other tests on the same servers are not in the way."""
+    """What a platform team would have set up, and the objects of application teams."""
 
-    def __init__(self, endpoints: Endpoints) -> None:
-        self.endpoints = endpoints
-        self.pods = Path(endpoints.state_dir) / "pods" / NAMESPACE
-        context = ssl.create_default_context(cafile=endpoints.vault.ca_file)
+    def __init__(self, state_dir: Path, parts: servers.Parts) -> None:
+        assert parts.vault is not None
+        assert parts.postgres is not None
+        assert parts.kubernetes is not None
+        self.state_dir = state_dir
+        self.endpoint, self.postgres, self.kubernetes = parts.vault, parts.postgres, parts.kubernetes
+        self.pods = state_dir / "pods" / NAMESPACE
         self.vault = httpx.Client(
-            base_url=f"{endpoints.vault.address}/v1/",
-            headers={"X-Vault-Token": endpoints.vault.token},
-            verify=context,
+            base_url=f"{self.endpoint.address}/v1/",
+            headers={"X-Vault-Token": self.endpoint.token},
+            verify=ssl.create_default_context(cafile=self.endpoint.ca_file),
             trust_env=False,
             timeout=20,
         )
+
+    def environment(self) -> dict[str, str]:
+        """What the sandbox tells the injector."""
+        return {
+            "KUBECONFIG": self.kubernetes.kubeconfig,
+            "KUBECACHEDIR": str(self.state_dir / "kube-cache"),
+            "VAULT_ADDR": self.endpoint.address,
+            "VAULT_CACERT": self.endpoint.ca_file,
+            "STRONGROOM_SANDBOX": str(self.state_dir),
+        }
 
     def write(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         answer = self.vault.post(path, json=body)
@@ -64,7 +77,7 @@ class Platform:
             input=stdin,
             capture_output=True,
             text=True,
-            env={**os.environ, **self.endpoints.env()},
+            env={**os.environ, **self.environment()},
             check=False,
             timeout=60,
         )
@@ -101,19 +114,18 @@ class Platform:
             ("mounts/agents-kv", "kv", {"options": {"version": "2"}}),
         ):
             self.write(f"sys/{path}", {"type": kind, **options})
-        kubernetes = self.endpoints.kubernetes
         self.write(
             "auth/agents/config",
             {
-                "kubernetes_host": kubernetes.server,
-                "kubernetes_ca_cert": Path(kubernetes.ca_file).read_text(encoding="utf-8"),
+                "kubernetes_host": self.kubernetes.server,
+                "kubernetes_ca_cert": Path(self.kubernetes.ca_file).read_text(encoding="utf-8"),
                 "token_reviewer_jwt": self.kubectl(
                     "create", "token", "reviewer", "-n", NAMESPACE, "--duration=4h"
                 ).strip(),
                 "disable_local_ca_jwt": True,
             },
         )
-        postgres = self.endpoints.postgres
+        postgres = self.postgres
         self.write(
             "agents-db/config/postgres",
             {
@@ -124,13 +136,6 @@ class Platform:
                 "password": postgres.superuser_password,
             },
         )
-
-    def tear_down(self) -> None:
-        for path in ("auth/agents", "mounts/agents-db", "mounts/agents-kv"):
-            self.vault.delete(f"sys/{path}")
-        self.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
-        self.kubectl("delete", "clusterrolebinding", "agent-tests-reviewer")
-        self.vault.close()
 
     def database_role(self, name: str, *, ttl: int, max_ttl: int) -> None:
         create = "CREATE ROLE \"{{name}}\" LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}'"
@@ -153,14 +158,14 @@ class Platform:
 
     def credentials(self, role: str, **options: Any) -> Injection:
         """An injection of one database credential in the seed's form, as file ``db-creds``."""
-        postgres = self.endpoints.postgres
+        postgres = self.postgres
         return self.injection(role, **options).database(
             "db-creds", role=role, mount="agents-db", host=postgres.host, port=postgres.port, database=postgres.database
         )
 
     def users(self) -> set[str]:
         """The database users that Vault made."""
-        postgres = self.endpoints.postgres
+        postgres = self.postgres
         with psycopg.connect(
             host=postgres.host,
             port=postgres.port,
@@ -198,7 +203,7 @@ class Platform:
     def application(self, credentials: Path, output: Path) -> Iterator[Application]:
         """A process that plays the app, started once its credentials are there, as behind the init container."""
         until("the credentials are rendered", credentials.exists)
-        postgres = self.endpoints.postgres
+        postgres = self.postgres
         arguments = [str(credentials), postgres.host, str(postgres.port), postgres.database]
         with output.open("w") as log:
             process = subprocess.Popen(

@@ -15,7 +15,6 @@ import pytest
 
 from components.vault.agent_injection import PREFIX
 from sandbox import servers
-from sandbox.endpoints import Endpoints
 from sandbox.servers.openbao import seal, unseal
 from sandbox.toolchain.paths import wheel_binary
 from tests.agent.platform import NAMESPACE, Platform, encodings, exported, until
@@ -24,11 +23,8 @@ pytestmark = pytest.mark.sandbox
 
 
 @pytest.fixture(scope="module")
-def platform(sandbox_endpoints: Endpoints) -> Iterator[Platform]:
-    made = Platform(sandbox_endpoints)
-    made.set_up()
-    yield made
-    made.tear_down()
+def platform(agent_platform: Platform) -> Platform:
+    return agent_platform
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -38,7 +34,7 @@ def injector(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> It
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "sandbox.injector"],
-            env={**os.environ, **platform.endpoints.env()},
+            env={**os.environ, **platform.environment()},
             stdout=output,
             stderr=output,
         )
@@ -56,7 +52,7 @@ def test_the_seeds_two_files_are_rendered_and_work(platform: Platform) -> None:
         'path "agents-db/creds/app" { capabilities = ["read"] }\n'
         'path "agents-kv/data/production/payment-api" { capabilities = ["read"] }',
     )
-    postgres = platform.endpoints.postgres
+    postgres = platform.postgres
     injection = (
         platform.injection("both")
         .database("db-creds", role="app", mount="agents-db", host=postgres.host, port=postgres.port, database=postgres.database)
@@ -83,7 +79,7 @@ def test_no_secret_object_exists_and_nothing_in_etcd_holds_the_password(platform
         # The same search finds a value that is there, or it would prove nothing.
         marker = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "control", "namespace": NAMESPACE}}
         platform.apply({**marker, "stringData": {"value": "control-value-4711"}})
-        dump = etcd_dump(platform.endpoints)
+        dump = etcd_dump(platform)
         assert any(form in dump for form in encodings("control-value-4711"))
         assert PREFIX.encode() in dump
         platform.kubectl("delete", "secret", "control", "-n", NAMESPACE)
@@ -117,19 +113,19 @@ def test_at_max_ttl_the_app_gets_a_new_user_without_a_restart(platform: Platform
 
 def test_the_app_never_notices_that_openbao_is_sealed_for_half_a_lease(platform: Platform, tmp_path: Path) -> None:
     platform.database_role("sealed", ttl=16, max_ttl=600)
-    state_dir = Path(platform.endpoints.state_dir)
+    state_dir = platform.state_dir
     with (
         platform.workload("sealed", platform.credentials("sealed", max_backoff="2s")) as secrets,
         platform.application(secrets / "db-creds", tmp_path / "app") as app,
     ):
         until("the app is served", lambda: len(app.served()) > 5)
         time.sleep(6)  # the seal then covers the renewal, which comes after two thirds of a lease
-        seal(state_dir, platform.endpoints.vault)
+        seal(platform.state_dir, platform.endpoint)
         try:
             time.sleep(8)
             during = len(app.served())
         finally:
-            unseal(state_dir, platform.endpoints.vault)
+            unseal(platform.state_dir, platform.endpoint)
         time.sleep(20)  # past the end that the lease had before the seal
         assert app.failures() == []
         assert len(app.served()) > during + 100
@@ -185,7 +181,7 @@ def test_a_job_without_a_sidecar_has_its_files_and_no_agent(platform: Platform) 
 
 def test_a_native_sidecar_stays_though_its_configuration_says_exit(platform: Platform) -> None:
     platform.database_role("native", ttl=6, max_ttl=600)
-    injection = platform.credentials("native", native_sidecar=True, address=platform.endpoints.vault.address)
+    injection = platform.credentials("native", native_sidecar=True, address=platform.endpoint.address)
     with platform.workload("native", injection) as secrets:
         until("the file is there", (secrets / "db-creds").exists)
         user = exported(secrets / "db-creds", "DB_USERNAME")
@@ -244,9 +240,9 @@ def agents_of(name: str) -> list[int]:
     return found
 
 
-def etcd_dump(endpoints: Endpoints) -> bytes:
+def etcd_dump(platform: Platform) -> bytes:
     """Every key and value of the cluster's store."""
-    state_dir = Path(endpoints.state_dir)
+    state_dir = platform.state_dir
     (address,) = (server.address for server in servers.status(state_dir) if server.name == "etcd")
     certificates = state_dir / "certificates"
     login = [
