@@ -76,11 +76,20 @@ class PythonEnv:
             on_step("installing the pinned packages")
             self._run([*uv, "--requirements", str(self._requirements)], environment)
             on_step("compiling the packages")
-            # Here and once, since many a CI forbids Python to write what it has compiled on import.
-            self._run(
-                [str(self.python), "-m", "compileall", "-q", "-j", "0", "-x", _NOT_COMPILED, *self._libraries()],
-                environment,
-            )
+            # Here and once, since many a CI forbids Python to write what it has compiled on import. A package may hold files
+            # that are no Python of this version: they are skipped.
+            compile_all = [
+                str(self.python),
+                "-m",
+                "compileall",
+                "-q",
+                "-j",
+                "0",
+                "-x",
+                _NOT_COMPILED,
+                *self._libraries(),
+            ]
+            subprocess.run(compile_all, stdin=subprocess.DEVNULL, capture_output=True, preexec_fn=die_with_parent)
             self._stamp.write_text(self._wanted(), encoding="utf-8")
 
     def environment(self) -> dict[str, str]:
