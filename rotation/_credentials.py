@@ -10,11 +10,11 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Protocol
 
 from rotation import _clock, _redaction
 from rotation._credential import Credential, Source
 from rotation._health import Counters, Health
+from rotation._subscription import Subscriber, Subscription
 from rotation.errors import CredentialExpired, InvalidArgument, RotationError, SourceError, SourceUnavailable
 
 logger = logging.getLogger("rotation")
@@ -24,27 +24,6 @@ _REJECTED_FOR = 30.0  # how long a refused credential is passed over, if there i
 _REVOKE_AGAIN = 10.0
 _FIRST_DELAY, _LONGEST_DELAY = 0.05, 30.0
 _FORCED_LONGEST_DELAY = 2.0  # between two fetches that refused logins ask for
-
-
-class Subscriber(Protocol):
-    """What wants to know of changes: a pool."""
-
-    def on_change(self, credential: Credential) -> bool:
-        """A new credential. False: not adopted yet, tell me again. Called in the watcher's thread."""
-
-    def on_end(self, credential: Credential) -> None:
-        """This credential has ended and there is no other."""
-
-    def in_use(self, generation: int) -> int:
-        """How many connections still hold a credential of this generation."""
-
-
-@dataclass
-class _Subscription:
-    subscriber: Subscriber
-    adopted: int = 0
-    tell_at: float = 0.0
-    delay: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -78,7 +57,7 @@ class Credentials:
         self._last_good: Credential | None = None
         self._rejected: dict[int, tuple[Credential, float]] = {}
         self._retired: list[_Retired] = []
-        self._subscriptions: list[_Subscription] = []
+        self._subscriptions: list[Subscription] = []
         self._state = threading.Condition()
         self._flight = threading.Lock()
         self._attempts = 0
@@ -116,10 +95,14 @@ class Credentials:
         credential = self._credential
         if credential is None or credential.expired:
             self.start()
-            credential = self._refresh(seen=credential, forced=True)
+            try:
+                credential = self._refresh(seen=credential, forced=True)
+            except RotationError:
+                if credential is None:
+                    raise
             if credential is None or credential.expired:
-                error = CredentialExpired(f"the last credential of {self.source.name} has ended and there is no other")
-                raise error from self._last_error
+                message = f"the last credential of {self.source.name} has ended and there is no other"
+                raise CredentialExpired(message) from self._last_error
         return credential
 
     def refresh(self) -> Credential:
@@ -208,7 +191,7 @@ class Credentials:
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
         """Tell ``subscriber`` of every change from now on. Returns what ends that."""
-        subscription = _Subscription(subscriber, adopted=self.generation)
+        subscription = Subscription(subscriber, adopted=self.generation)
         with self._state:
             self._subscriptions.append(subscription)
 
@@ -252,8 +235,8 @@ class Credentials:
     def _renew(self, current: Credential) -> Credential:
         try:
             renewed = self.source.renew(current)
-        except SourceUnavailable:
-            raise
+        except SourceUnavailable as error:
+            raise self._failed(error) from error.__cause__
         except SourceError as error:
             logger.warning("%s: cannot renew, taking a new credential: %s", self.source.name, error)
             renewed = None
@@ -289,7 +272,7 @@ class Credentials:
         self.counters.refreshes += 1
         with self._state:
             self._last_error = None
-            if current is not None and fetched.same_secret(current) and not current.expired:
+            if current is not None and fetched.same_secret(current) and (fetched.expired or not current.expired):
                 fetched = replace(fetched, generation=current.generation)
                 if self._last_good is not None and self._last_good.generation == current.generation:
                     self._last_good = fetched

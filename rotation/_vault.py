@@ -20,7 +20,8 @@ logger = logging.getLogger("rotation")
 class _Lease:
     id: str
     epoch: int
-    life: float
+    duration: float  # that was granted at first, in seconds
+    life: float  # how much of it its token left it
     renewable: bool
 
 
@@ -83,7 +84,7 @@ class VaultDynamic(_VaultSource):
         self.session.ensure()
         if not isinstance(lease, _Lease) or not lease.renewable or lease.epoch != self.session.epoch:
             return None
-        body = {"lease_id": lease.id, "increment": int(lease.life) or 1}
+        body = {"lease_id": lease.id, "increment": int(lease.duration) or 1}
         renewed = self._leased(
             credential.username, credential.password, self.session.request("put", "sys/leases/renew", body), lease
         )
@@ -100,12 +101,14 @@ class VaultDynamic(_VaultSource):
 
     def _leased(self, username: str, password: str, answer: dict[str, Any], before: _Lease | None) -> Credential:
         moment = _clock.now()
-        ends = moment + float(answer.get("lease_duration") or 0)
+        granted = float(answer.get("lease_duration") or 0)
+        ends = moment + granted
         if self.session.token_ends is not None:
             ends = min(ends, self.session.token_ends)
         lease = _Lease(
             answer.get("lease_id") or (before.id if before else ""),
             self.session.epoch,
+            before.duration if before else granted,
             before.life if before else ends - moment,
             bool(answer.get("renewable")),
         )

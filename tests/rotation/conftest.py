@@ -23,7 +23,7 @@ from sandbox.endpoints import Postgres, Vault
 MOUNT = "rotation-test"
 REVOKE = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{{name}}'; "
-    "DROP ROLE IF EXISTS \"{{name}}\";"
+    'DROP ROLE IF EXISTS "{{name}}";'
 )
 CREATE = "CREATE ROLE \"{{name}}\" LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}';"
 

@@ -14,7 +14,9 @@ class Scripted(Source):
 
     name = "scripted"
 
-    def __init__(self, value: Credential | None = None, *, poll_interval: float | None = None, delay: float = 0.0) -> None:
+    def __init__(
+        self, value: Credential | None = None, *, poll_interval: float | None = None, delay: float = 0.0
+    ) -> None:
         self.value = value
         self.error: Exception | None = None
         self.fetches = 0

@@ -38,7 +38,7 @@ class Case:
     source: Source
     rotate: Callable[[], None]
     users: str | None = None
-    on_start: Callable[[Credentials], None] = field(default=lambda credentials: None)
+    on_start: Callable[[Credentials], None] = field(default=lambda _: None)
 
 
 @dataclass
@@ -66,9 +66,7 @@ def vault_dynamic(given: Setting) -> Iterator[Case]:
 def vault_static(given: Setting) -> Iterator[Case]:
     with a_user(given) as (name, _):
         role = given.vault.static_role(name)
-        yield Case(
-            VaultStatic(role, poll_interval=0.1, **given.vault.options), lambda: given.vault.rotate_static(role)
-        )
+        yield Case(VaultStatic(role, poll_interval=0.1, **given.vault.options), lambda: given.vault.rotate_static(role))
         given.vault.call("DELETE", f"rotation-test/static-roles/{role}")
 
 
