@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -20,7 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sandbox.process import die_with_parent
-from sandbox.toolchain import display, go, golang
+from sandbox.toolchain import build, display, go, golang
 from sandbox.toolchain.errors import NoGo, ToolchainError
 from sandbox.toolchain.python_env import PythonEnv
 from sandbox.toolchain.store import Status, seconds
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        return 130
+        return build.INTERRUPTED
 
 
 class _Setup:
@@ -71,7 +72,8 @@ class _Setup:
             if not python_ready:
                 self._install()
             code = self._command(arguments) if arguments is not None else 0
-            self._wait_for_builder()
+            if code == 0:  # else what failed is to be seen at once; the next run goes on with the build
+                self._wait_for_builder()
         finally:
             if self._builder and self._builder.poll() is None:
                 self._builder.terminate()
@@ -139,6 +141,8 @@ class _Setup:
         return status if status and status.alive() else None
 
     def _check_builder(self) -> None:
+        if self._builder and self._builder.poll() == build.INTERRUPTED:
+            raise KeyboardInterrupt
         if self._builder and self._builder.poll() not in (None, 0):
             assert self._builder.stderr is not None
             raise ToolchainError(self._builder.stderr.read().decode(errors="replace").strip())
@@ -147,7 +151,13 @@ class _Setup:
         """Run the command while the build goes on; it shows by itself what it waits for."""
         self._lines.clear()
         self._start_builder_once()
-        code = subprocess.run([str(self._env.python), *arguments], env=self._env.environment()).returncode
+        command = subprocess.Popen([str(self._env.python), *arguments], env=self._env.environment())
+        before = signal.signal(
+            signal.SIGINT, signal.SIG_IGN
+        )  # the terminal interrupts the command too, which ends in order
+        code = command.wait()
+        code = code if code >= 0 else 128 - code  # ended by a signal: as a shell tells it
+        signal.signal(signal.SIGINT, before)
         if self._steps:
             self._steps = display.Steps(late=True)  # the command has told what it waited for
         return code

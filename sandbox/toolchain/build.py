@@ -26,6 +26,9 @@ from sandbox.toolchain.store import Status, Store
 
 Show = Callable[[Status], None]
 
+INTERRUPTED = 130
+"""Exit code of a build that the terminal interrupted (128 + SIGINT)."""
+
 _POLL = 0.5  # seconds between two looks at a build that another process does
 _RESUMED_BYTES = 2 * GIB  # room for the rest of a build that was interrupted
 _KEPT_LINES = 30  # of Go's output, for an error
@@ -213,6 +216,8 @@ def main() -> int:
     except ToolchainError as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
     return 0
 
 
