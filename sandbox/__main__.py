@@ -19,6 +19,7 @@ from sandbox import servers, stack, summary
 from sandbox.endpoints import Endpoints
 from sandbox.servers.errors import ServerError
 from sandbox.toolchain import go
+from sandbox.toolchain.errors import ToolchainError
 
 ENGINES = ("embedded", "pulumi")
 
@@ -48,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console(stderr=True)
     try:
         return _run(options, console)
-    except (ServerError, stack.StackError, FileNotFoundError) as error:
+    except (ServerError, ToolchainError, stack.StackError, FileNotFoundError) as error:
         console.print(f"[bold red]error:[/] {error}", highlight=False)
         return 1
 
