@@ -14,7 +14,7 @@ def parse_duration(text: str, argument: str) -> int:
     ``argument``: named in the error. Zero is refused, since for Vault and for External Secrets it means "never" or
     "the system's default". Raises DurationError.
     """
-    match = _DURATION.match(text) if isinstance(text, str) else None
+    match = _DURATION.fullmatch(text) if isinstance(text, str) else None
     if match is None or not any(match.groups()):
         raise DurationError(f'{argument}: {text!r} is not a duration; expected one such as "45m", "1h30m" or "90s"')
     seconds = sum(int(number) * unit for number, unit in zip(match.groups("0"), _UNITS.values(), strict=True))

@@ -40,12 +40,12 @@ def vault_name(value: str, argument: str) -> str:
 
 def https_url(value: str, argument: str) -> str:
     """An address that is reached over TLS, without a trailing slash. Raises ArgumentError."""
-    if not isinstance(value, str) or not re.match(r"^https://[^/\s@]+(/[^\s]*)?$", value):
+    if not isinstance(value, str) or not re.fullmatch(r"^https://[^/\s@]+(/[^\s]*)?$", value):
         raise ArgumentError(f"{argument}: {value!r} is not an https:// address; secrets travel over TLS only")
     return value.rstrip("/")
 
 
 def _matching(form: re.Pattern[str], value: str, argument: str, expected: str) -> str:
-    if not isinstance(value, str) or not form.match(value):
+    if not isinstance(value, str) or not form.fullmatch(value):
         raise ArgumentError(f"{argument}: {value!r} has the wrong form; expected {expected}")
     return value

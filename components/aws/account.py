@@ -31,9 +31,9 @@ class AwsAccountArgs(TypedDict):
 def checked(account: AwsAccountArgs) -> AwsAccountArgs:
     """The account with its partition, or ArgumentError naming what is wrong."""
     account_id, region = account["account_id"], account["region"]
-    if not isinstance(account_id, str) or not _ACCOUNT.match(account_id):
+    if not isinstance(account_id, str) or not _ACCOUNT.fullmatch(account_id):
         raise ArgumentError(f"account_id: {account_id!r} is not an AWS account; expected twelve digits as text")
-    if not _REGION.match(region):
+    if not _REGION.fullmatch(region):
         raise ArgumentError(f"region: {region!r} is not an AWS region; expected one such as 'us-east-1'")
     own = next((name for prefix, name in _PREFIXES if region.startswith(prefix)), "aws")
     partition = account.get("partition") or own

@@ -92,7 +92,7 @@ def secret_arn_pattern(account: AwsAccountArgs, name: str) -> str:
         raise UnsafeError(
             f"name: {name!r} holds a wildcard; name each secret, or grant a path with allow_prefix=True and a prefix"
         )
-    if not _SECRET_NAME.match(name):
+    if not _SECRET_NAME.fullmatch(name):
         raise ArgumentError(f"name: {name!r} is not a name in Secrets Manager; expected letters, digits and /_+=.@-")
     return arn(account, "secretsmanager", f"secret:{name}{ARN_SUFFIX}")
 
@@ -103,7 +103,7 @@ def secret_prefix_pattern(account: AwsAccountArgs, prefix: str, *, allow_prefix:
         raise UnsafeError(
             f"prefix: {prefix!r} grants secrets that do not exist yet; name them, or say allow_prefix=True"
         )
-    if not prefix.endswith("/") or not _SECRET_NAME.match(prefix):
+    if not prefix.endswith("/") or not _SECRET_NAME.fullmatch(prefix):
         raise ArgumentError(f"prefix: {prefix!r} must be a path that ends with '/', such as 'production/'")
     return arn(account, "secretsmanager", f"secret:{prefix}*")
 

@@ -172,7 +172,7 @@ def check(args: VaultDatabaseEngineArgs) -> None:
     vault_path(args.get("mount", "database"), "mount")
     vault_name(args["connection_name"], "connection_name")
     sql_identifier(args["database"], "database")
-    if not _HOST.match(args["host"]):
+    if not _HOST.fullmatch(args["host"]):
         raise ArgumentError(f"host: {args['host']!r} is not a host name or IPv4 address; give the port in `port`")
     port = args.get("port", 5432)
     if not 0 < port < 65536:

@@ -1,6 +1,7 @@
 """Vault's Kubernetes auth method: how Vault finds out whose token it is shown."""
 
 import base64
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import NotRequired, TypedDict
 
@@ -123,13 +124,15 @@ def _reviewer_service_account(
         type="kubernetes.io/service-account-token",
         opts=pulumi.ResourceOptions(parent=child.parent, depends_on=[account], additional_secret_outputs=["data"]),
     )
-    value = pulumi.Output.secret(token.data.apply(lambda data: _decoded(data["token"])))
-    version = token.metadata["uid"].apply(lambda uid: int(uid[:8], 16) >> 1)
+    # With the id, which is unknown until the Secret is there: a preview knows the rest of the object, without what the
+    # cluster adds.
+    value = pulumi.Output.secret(pulumi.Output.all(token.id, token.data).apply(lambda found: _decoded(found[1])))
+    version = pulumi.Output.all(token.id, token.metadata).apply(lambda found: int(found[1]["uid"][:8], 16) >> 1)
     return value, version
 
 
-def _decoded(text: str) -> str:
-    return base64.b64decode(text).decode()
+def _decoded(data: Mapping[str, str]) -> str:
+    return base64.b64decode(data["token"]).decode()
 
 
 def check(args: VaultKubernetesAuthArgs) -> ReviewerMode:

@@ -1,0 +1,97 @@
+"""The configuration is checked as a whole, before anything is created; every problem is named with its key and a fix."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from components.config import StackConfig, parse
+from components.errors import ConfigError
+
+ROOT = Path(__file__).parents[2]
+SCHEMA = yaml.safe_load((ROOT / "Pulumi.yaml").read_text(encoding="utf-8"))["config"]
+
+
+def values(stack: str, **more: Any) -> dict[str, Any]:
+    """The keys of an example environment as Pulumi hands them on: texts, structured ones as JSON."""
+    given = yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text(encoding="utf-8"))["config"]
+    own = {key.removeprefix("strongroom:"): value for key, value in given.items() if key.startswith("strongroom:")}
+    defaults = {key: entry["default"] for key, entry in SCHEMA.items() if "default" in entry}
+    found = {**defaults, **own, "databasePassword": "from the config", **more}
+    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in found.items()}
+
+
+@pytest.mark.parametrize("stack", ["staging", "production"])
+def test_the_example_environments_are_complete_and_consistent(stack: str) -> None:
+    config = parse(values(stack))
+    assert config.platform("password")["database"]["ssl_mode"] == "verify-full"
+    assert config.workloads[0].name == "payment-api"
+
+
+@pytest.mark.parametrize("stack", ["dev", "staging", "production"])
+def test_no_example_holds_a_secret(stack: str) -> None:
+    text = (ROOT / f"Pulumi.{stack}.yaml").read_text(encoding="utf-8")
+    assert "databasePassword:" not in text
+    assert "PRIVATE KEY" not in text
+
+
+def test_the_schema_and_the_loader_know_the_same_keys() -> None:
+    loaded = {field.alias for field in StackConfig.model_fields.values()}
+    assert loaded | {"databasePassword"} == set(SCHEMA)
+
+
+SECRETS = [{"name": "db", "databaseRole": "app-readwrite"}]
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"databasePort": "many"}, "databasePort: input should be a valid integer.*got 'many'"),
+        ({"databsePort": 5432}, "databsePort: unknown key; remove it or correct its spelling"),
+        ({"vaultAddress": "http://vault"}, "vaultAddress: .*https://"),
+        ({"awsAccountId": "12"}, "awsAccountId, awsRegion: account_id: '12'.*twelve digits"),
+        ({"oidcProvider": "steal"}, "oidcProvider: input should be 'create' or 'adopt', got 'steal'"),
+        ({"databaseSslMode": "disable"}, "allow_unencrypted"),
+        ({"vaultTokenTtl": "soon"}, "vaultTokenTtl: 'soon' is not a duration"),
+        ({"databaseRoles": "[]"}, "database: roles: "),
+        (
+            {"workloads": [{"name": "a", "namespace": "production", "secret": []}]},
+            r"workloads\[0\].secret: unknown key",
+        ),
+        ({"workloads": [{"name": "a", "namespace": "production"}]}, r"workloads\[0\].secrets: missing; add it"),
+        ({"workloads": [{"name": "a", "namespace": "nope", "secrets": SECRETS}]}, r"workloads\[0\]: namespace: 'nope'"),
+        (
+            {
+                "workloads": [
+                    {"name": "a", "namespace": "production", "secrets": [{**SECRETS[0], "refreshInterval": "59m"}]}
+                ]
+            },
+            r"workloads\[0\]: a: db: refresh_interval '59m' and rollout_time '10m'.*default_ttl '1h'",
+        ),
+        (
+            {"databaseRoles": [{"name": "app-readwrite", "defaultTtl": "2h", "maxTtl": "1h"}]},
+            "default_ttl '2h' is longer than max_ttl '1h'",
+        ),
+        ({"vaultTokenTtl": "30m"}, "token_ttl '30m' is shorter"),
+        ({"databasePassword": ""}, "databasePassword: missing; set it with `pulumi config set --secret"),
+    ],
+)
+def test_a_wrong_key_is_named_with_what_was_expected(more: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        parse(values("production", **more))
+
+
+def test_all_problems_are_told_at_once() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(values("production", vaultAddress="http://vault", vaultTokenTtl="soon", kvMount="a/*"))
+    assert all(key in str(caught.value) for key in ("vaultAddress", "vaultTokenTtl", "kvMount"))
+
+
+def test_a_secret_s_value_is_never_told() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(values("production", vaultTokenTtl="soon", databasePassword="do not tell"))
+    assert "do not tell" not in str(caught.value)
