@@ -3,7 +3,7 @@
 import base64
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -126,7 +126,8 @@ def _reviewer_service_account(
     )
     # With the id, which is unknown until the Secret is there: a preview knows the rest of the object, without what the
     # cluster adds.
-    value = pulumi.Output.secret(pulumi.Output.all(token.id, token.data).apply(lambda found: _decoded(found[1])))
+    secret_data: pulumi.Output[Any] = pulumi.Output.secret(token.data)
+    value = pulumi.Output.all(token.id, secret_data).apply(lambda found: _decoded(found[1]))
     version = pulumi.Output.all(token.id, token.metadata).apply(lambda found: int(found[1]["uid"][:8], 16) >> 1)
     return value, version
 
