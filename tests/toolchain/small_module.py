@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from sandbox.toolchain.pins import Program
@@ -59,3 +61,10 @@ class Go:
 
     def hanging_pid(self) -> int:
         return int((self._folder / "pid").read_text())
+
+
+def until(holds: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it did not come to that in time"
+        time.sleep(0.05)

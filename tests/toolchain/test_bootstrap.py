@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import io
 import os
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from sandbox.toolchain import display
-from sandbox.toolchain.store import Status
-from tests.toolchain.small_module import CHECKOUT
+from sandbox.toolchain import display, go
+from sandbox.toolchain.store import Status, Store
+from tests.toolchain.small_module import CHECKOUT, until
 
 
 def run(*arguments: str, **changed: str) -> subprocess.CompletedProcess[str]:
@@ -59,6 +61,39 @@ def test_a_build_that_fails_fails_the_set_up_and_says_why(tmp_path: Path) -> Non
     assert said.returncode == 1
     assert "error: " in said.stderr
     assert "127.0.0.1 does not answer" in said.stderr or "free disk" in said.stderr
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
+def test_a_set_up_that_is_ended_takes_the_build_with_it(tmp_path: Path, sent: signal.Signals, code: int) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # a module proxy that takes calls and never answers
+        environment = {
+            **os.environ,
+            "STRONGROOM_CACHE": str(tmp_path),
+            "GOPROXY": f"http://127.0.0.1:{silent.getsockname()[1]}",
+        }
+        with subprocess.Popen(
+            [sys.executable, "-m", "sandbox.toolchain", "setup"],
+            cwd=CHECKOUT,
+            env=environment,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        ) as process:
+            try:
+                silent.settimeout(30)
+                connection, _ = silent.accept()
+                store = Store.of(go.store().pins, tmp_path)
+                status = store.read_status()
+                assert status is not None
+                assert status.alive()
+                if sent == signal.SIGINT:
+                    os.killpg(process.pid, sent)  # as a terminal does
+                else:
+                    process.kill()
+                assert process.wait(30) == code
+                until(lambda: not status.alive())
+                connection.close()
+            finally:
+                process.kill()
 
 
 def test_without_a_terminal_progress_is_plain_lines_one_a_step() -> None:

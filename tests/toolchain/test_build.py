@@ -18,16 +18,9 @@ from sandbox.toolchain import build, golang
 from sandbox.toolchain.errors import BuildFailed, LowDisk, NoGo, RegistryUnreachable
 from sandbox.toolchain.pins import CrdFolder, Pins, Program
 from sandbox.toolchain.store import Status, Store
-from tests.toolchain.small_module import PROGRAMS, Go, write_module
+from tests.toolchain.small_module import PROGRAMS, Go, until, write_module
 
 Start = Callable[[], subprocess.Popen[str]]
-
-
-def until(holds: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "it did not come to that in time"
-        time.sleep(0.05)
 
 
 def alive(pid: int) -> bool:
