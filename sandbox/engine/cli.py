@@ -9,6 +9,7 @@ The passphrase of the stack's secrets is PULUMI_CONFIG_PASSPHRASE, or the conten
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -116,6 +117,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"error: {error}\n")
         return USAGE
     except EngineError as error:
+        if options.json:
+            sys.stdout.write(json.dumps({"diagnostic": {"severity": "error", "message": str(error)}}) + "\n")
+            sys.stdout.write(
+                json.dumps({"summary": {"action": options.action, "result": "failed", "changes": {}}}) + "\n"
+            )
         sys.stderr.write(f"error: {error}\n")
         return FAILED
     except KeyboardInterrupt:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING
 
 from sandbox.engine import events, urns
+from sandbox.engine.errors import EngineError
 from sandbox.engine.events import Audience, Diagnostic, Step
 from sandbox.engine.providers import OperationFailed
 from sandbox.engine.state import Resource
@@ -159,9 +160,14 @@ class Deployment:
             began = time.monotonic()
             try:
                 yield
-            except OperationFailed as error:
+            except Stopped:
+                raise
+            except (OperationFailed, EngineError) as error:
                 step.error = self.redactor(str(error))
                 raise StepFailed from error
+            except Exception as error:
+                step.error = self.redactor(f"{type(error).__name__}: {error}")
+                raise
             finally:
                 step.seconds = time.monotonic() - began
                 self._learn(step)

@@ -14,7 +14,7 @@ from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, provider_pb2, reso
 
 from sandbox.engine import urns
 from sandbox.engine.deployment import Deployment, StepFailed, Stopped
-from sandbox.engine.errors import EngineError
+from sandbox.engine.errors import EngineError, Unsupported
 from sandbox.engine.goal import ProviderRequest, ReadGoal, from_request, refuse_unsupported
 from sandbox.engine.importing import read_resource
 from sandbox.engine.planner import Planner
@@ -61,10 +61,14 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
         return await self._guarded(context, self._register, request)
 
     async def _register(self, request: Any) -> Any:
-        refuse_unsupported(request)
         original = request
-        request = await self.callbacks.transform_resource(request)
-        goal = from_request(request)
+        try:
+            refuse_unsupported(request)
+            request = await self.callbacks.transform_resource(request)
+            goal = from_request(request)
+        except EngineError as error:
+            self._deployment.fail(str(error))
+            raise Stopped from error
         if goal.custom and urns.is_provider(goal.type):
             internal: Properties = {"pluginDownloadURL": goal.url} if goal.url else {}
             goal.inputs[INTERNAL] = internal
@@ -83,10 +87,24 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
             urn=resource.urn, id=resource.id, object=to_struct(resource.outputs)
         )
 
+    async def Call(self, request: Any, context: Any) -> Any:
+        await context.abort(
+            grpc.StatusCode.UNIMPLEMENTED,
+            f"the embedded engine does not support calls of methods ({request.tok}); use the Pulumi CLI",
+        )
+
+    async def RegisterPackage(self, request: Any, context: Any) -> Any:
+        await context.abort(
+            grpc.StatusCode.UNIMPLEMENTED,
+            f"the embedded engine does not support parameterized packages ({request.name}); use the Pulumi CLI",
+        )
+
     async def _provider(self, given: str, providers: dict[str, str], token: str, version: str, url: str) -> str:
         if given:
             return given
         package = urns.package_of(token)
+        if package == "pulumi":
+            raise Unsupported(f"the embedded engine does not support {token}; use the Pulumi CLI")
         if package in providers:
             return providers[package]
         return await self._registry.default(ProviderRequest(package, version, url))
@@ -142,8 +160,6 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
     async def _invoke(self, request: Any) -> Any:
         if request.tok == GET_RESOURCE:
             return self._get_resource(from_struct(request.args))
-        if request.tok.startswith("pulumi:pulumi:"):
-            raise EngineError(f"the embedded engine does not support {request.tok}")
         request = await self.callbacks.transform_invoke(request)
         reference = await self._provider(request.provider, {}, request.tok, request.version, request.pluginDownloadURL)
         provider = self._registry.get("", reference)

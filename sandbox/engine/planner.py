@@ -198,6 +198,13 @@ class Planner:
         ):
             return Diff(changes=True, replace_keys=["replacementTrigger"])
         diff = await provider.diff(new.urn, old.id, old.outputs, new.inputs, goal.ignore_changes)
+        if diff.unavailable:
+            deployment.tell(
+                "warning",
+                "The provider for this resource has inputs that are not known during preview.\n"
+                "This preview may not correctly represent the changes that will be applied during an update.",
+                new.urn,
+            )
         if diff.changes is None:
             diff.detailed = object_diff(old.inputs, new.inputs)
             diff.changed_keys = sorted({str(paths.parse(path)[0]) for path in diff.detailed})

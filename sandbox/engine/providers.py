@@ -69,6 +69,7 @@ class Diff:
     stable_keys: list[str] = field(default_factory=list)
     detailed: dict[str, Change] = field(default_factory=dict)
     delete_before_replace: bool = False
+    unavailable: bool = False  # the provider's settings are not known yet: anything may differ
 
     @property
     def replaces(self) -> bool:
@@ -121,13 +122,17 @@ class Provider:
     async def check_config(
         self, urn: str, old: Properties, new: Properties
     ) -> tuple[Properties, list[tuple[str, str]]]:
-        request = sdk.CheckRequest(urn, to_properties(old), to_properties(new), b"")
+        # It is not known yet whether the provider takes secrets.
+        request = sdk.CheckRequest(urn, to_properties(old, secrets=False), to_properties(new, secrets=False), b"")
         response = await self._call(self.instance.check_config(request))
         inputs = new if response.inputs is None else from_properties(response.inputs)
+        copy_secrets(inputs, new)
         return inputs, [(failure.property, failure.reason) for failure in response.failures or ()]
 
     async def diff_config(self, urn: str, identifier: str, old: Properties, new: Properties) -> Diff:
-        request = sdk.DiffRequest(urn, identifier, to_properties(old), to_properties(new), [])
+        request = sdk.DiffRequest(
+            urn, identifier, to_properties(old, secrets=False), to_properties(new, secrets=False), []
+        )
         return _diff(await self._call(self.instance.diff_config(request)))
 
     async def configure(self, inputs: Properties) -> None:
@@ -137,6 +142,7 @@ class Provider:
         variables = {
             f"{self.package}:config:{key}": value if isinstance(value, str) else json.dumps(value)
             for key, value in unwrap(inputs).items()
+            if key != "version"
         }
         request = sdk.ConfigureRequest(variables, to_properties(inputs), accept_secrets=True, accept_resources=True)
         response = await self._call(self.instance.configure(request))
@@ -168,7 +174,7 @@ class Provider:
         self, urn: str, identifier: str, outputs: Properties, new: Properties, ignored: Sequence[str]
     ) -> Diff:
         if not self.configured:
-            return Diff(changes=True)
+            return Diff(changes=True, unavailable=True)
         request = sdk.DiffRequest(urn, identifier, self._out(outputs), self._out(new), list(ignored))
         return _diff(await self._call(self.instance.diff(request)))
 
@@ -180,8 +186,10 @@ class Provider:
         *,
         preview: bool,
     ) -> tuple[str, Properties]:
-        if preview and not (self.configured and self.supports_preview):
+        if preview and not self.configured:
             return "", {}
+        if preview and not self.supports_preview:
+            return "", dict(inputs)
         request = sdk.CreateRequest(urn, self._out(inputs), seconds, preview)
         response = await self._call(self.instance.create(request))
         outputs = from_properties(response.properties)
@@ -202,8 +210,10 @@ class Provider:
         *,
         preview: bool,
     ) -> Properties:
-        if preview and not (self.configured and self.supports_preview):
+        if preview and not self.configured:
             return {}
+        if preview and not self.supports_preview:
+            return dict(new)
         request = sdk.UpdateRequest(urn, identifier, self._out(old), self._out(new), seconds, list(ignored), preview)
         response = await self._call(self.instance.update(request))
         outputs = from_properties(response.properties)
@@ -221,7 +231,7 @@ class Provider:
         found = from_properties(response.properties)
         found_inputs = from_properties(response.inputs)
         if not self.accepts_secrets:
-            copy_secrets(found, inputs)
+            copy_secrets(found, outputs)
             copy_secrets(found_inputs, inputs)
         return Read(response.resource_id or "", found, found_inputs or None)
 

@@ -14,7 +14,7 @@ from sandbox.engine import urns
 from sandbox.engine.errors import ResourceError
 from sandbox.engine.goal import Goal, ProviderRequest
 from sandbox.engine.providers import Diff, Loader, Provider
-from sandbox.engine.values import UNKNOWN, Properties, has_unknown
+from sandbox.engine.values import UNKNOWN, Properties
 
 if TYPE_CHECKING:
     from sandbox.engine.deployment import Deployment
@@ -135,8 +135,6 @@ class ProviderResources:
         self, urn: str, identifier: str, outputs: Properties, new: Properties, ignored: Sequence[str]
     ) -> Diff:
         del ignored
-        if has_unknown(new):
-            return Diff(changes=True)
         provider = self._checked.get(urn) or await self._registry.load(urns.package_of(urns.type_of(urn)))
         diff = await provider.diff_config(urn, identifier, outputs, settings(new))
         if diff.replaces:
