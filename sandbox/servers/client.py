@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import fcntl
 import os
 import subprocess
@@ -16,8 +15,7 @@ from typing import Any
 
 from sandbox.endpoints import Aws, Endpoints, Kubernetes, Postgres, Vault
 from sandbox.servers import leftovers, place, wire
-from sandbox.servers.errors import NotRunning, ServerFailed
-from sandbox.servers.files import secret_file
+from sandbox.servers.errors import NotRunning, ServerFailed, SupervisorEnded
 from sandbox.servers.managed import tail
 from sandbox.servers.wire import Progress
 
@@ -60,9 +58,7 @@ def start(state_dir: Path, on_progress: Progress | None = None, *, owner: int | 
     ``owner`` is a process with which the sandbox ends and goes (see ``supervisor``); by default it stays.
     Raises ServerFailed with the server's name and the end of its log, NotSupported where one cannot run here.
     """
-    found = start_parts(state_dir, _all(), on_progress, owner=owner)
-    if found.aws is None:
-        found = dataclasses.replace(found, aws=_no_aws(state_dir))
+    found = start_parts(state_dir, ALL, on_progress, owner=owner)
     assert found.vault is not None
     assert found.postgres is not None
     assert found.kubernetes is not None
@@ -78,32 +74,23 @@ def start(state_dir: Path, on_progress: Progress | None = None, *, owner: int | 
     return endpoints
 
 
-def _all() -> Sequence[str]:
-    try:
-        from sandbox.servers.aws import AwsServer  # noqa: F401
-    except ImportError:
-        return ALL[:-1]
-    return ALL
-
-
-def _no_aws(state_dir: Path) -> Aws:
-    return Aws(
-        endpoint_url="http://127.0.0.1:9",
-        account_id="000000000000",
-        region="us-east-1",
-        access_key_id="none",
-        secret_access_key_file=str(secret_file(state_dir.resolve() / "aws-secret-access-key")),
-    )
-
-
 def start_parts(
     state_dir: Path, parts: Sequence[str], on_progress: Progress | None = None, *, owner: int | None = None
 ) -> Parts:
     """As ``start``, of some of vault, postgres, kubernetes and aws only (aws brings kubernetes: its issuer)."""
     wanted = [*parts, "kubernetes"] if "aws" in parts and "kubernetes" not in parts else list(parts)
-    connection = _supervisor(place.make(state_dir.resolve()), owner)
+    place.make(state_dir.resolve())
     request = {"do": "start", "parts": wanted}
-    found: dict[str, Any] = wire.ask(connection, request, deadline=START_DEADLINE, on_progress=on_progress)
+
+    def ask() -> dict[str, Any]:
+        connection = _supervisor(state_dir.resolve(), owner)
+        found: dict[str, Any] = wire.ask(connection, request, deadline=START_DEADLINE, on_progress=on_progress)
+        return found
+
+    try:
+        found = ask()
+    except SupervisorEnded:  # it was killed a moment ago: a new one starts
+        found = ask()
     types: dict[str, Any] = {"vault": Vault, "postgres": Postgres, "kubernetes": Kubernetes, "aws": Aws}
     return Parts(**{part: types[part](**found[part]) for part in wanted})
 
@@ -118,7 +105,8 @@ def stop(state_dir: Path, *, keep_files: bool = False) -> None:
         return
     connection = wire.connect(state_dir)
     if connection is not None:
-        wire.ask(connection, {"do": "stop", "kill": not keep_files}, deadline=ANSWER_DEADLINE)
+        with suppress(SupervisorEnded):  # it was killed a moment ago
+            wire.ask(connection, {"do": "stop", "kill": not keep_files}, deadline=ANSWER_DEADLINE)
     _wait_for_end(state_dir)
     leftovers.sweep(state_dir)
     if not keep_files:

@@ -17,6 +17,10 @@ class ServerFailed(ServerError):
     """A server did not become ready in time, or ended."""
 
 
+class SupervisorEnded(ServerFailed):
+    """The supervisor ended before it answered; its servers ended with it."""
+
+
 class NotRunning(ServerError):
     """No sandbox runs at this state directory."""
 

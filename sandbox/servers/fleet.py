@@ -9,8 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
+from sandbox.servers.aws import AwsServer
 from sandbox.servers.certificates import Authority
-from sandbox.servers.errors import NotSupported, ServerError, ServerFailed
+from sandbox.servers.errors import ServerError, ServerFailed
 from sandbox.servers.files import Ports, private_folder
 from sandbox.servers.kubernetes import ApiServer, ControllerManager, Etcd
 from sandbox.servers.managed import ManagedProcess, tail
@@ -121,12 +122,7 @@ class Fleet:
         kubernetes = self._api_server().endpoint
         if name == "kube-controller-manager":
             return ControllerManager(place, ports, authority, kubernetes)
-        try:
-            from sandbox.servers.aws import AwsServer
-        except ImportError as error:
-            raise NotSupported(f"aws: {error}: run `make setup`") from error
-        made: Server = AwsServer(place, ports, kubernetes)
-        return made
+        return AwsServer(place, ports, kubernetes)
 
     def _api_server(self) -> ApiServer:
         server = self._server("kube-apiserver")

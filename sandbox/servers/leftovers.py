@@ -62,7 +62,7 @@ def sweep(state_dir: Path) -> list[str]:
 
 def _members(state_dir: Path, sessions: dict[int, float]) -> list[psutil.Process]:
     """Living processes of these sessions. A number alone proves nothing, since numbers come again: each must have
-    started since, belong to this user, and work in this state directory."""
+    started since, belong to this user, and work in this state directory or on a file of it."""
     if not sessions:
         return []
     root, user = state_dir.resolve(), os.geteuid()
@@ -74,7 +74,7 @@ def _members(state_dir: Path, sessions: dict[int, float]) -> list[psutil.Process
                 continue
             if process.uids().effective != user or process.create_time() < earliest - 1:
                 continue
-            if Path(process.cwd()).is_relative_to(root):
+            if Path(process.cwd()).is_relative_to(root) or any(str(root) in part for part in process.cmdline()):
                 found.append(process)
         except (psutil.Error, OSError):
             continue

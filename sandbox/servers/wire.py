@@ -75,8 +75,8 @@ def ask(
     except TimeoutError:
         raise errors.ServerFailed(f"the supervisor did not answer {request['do']!r} within {deadline:.0f} s") from None
     except OSError as error:
-        raise errors.ServerFailed(f"the supervisor ended while it was asked to {request['do']!r}: {error}") from None
-    raise errors.ServerFailed(f"the supervisor ended while it was asked to {request['do']!r}")
+        raise errors.SupervisorEnded(f"the supervisor ended while it was asked to {request['do']!r}: {error}") from None
+    raise errors.SupervisorEnded(f"the supervisor ended while it was asked to {request['do']!r}")
 
 
 def encode(message: dict[str, Any]) -> bytes:

@@ -129,6 +129,12 @@ class Api:
                 return None
             raise
 
+    def list(self, kind: Kind, namespace: str | None, selector: str = "") -> list[Object]:
+        """The objects of a kind, of one namespace or of all (None)."""
+        params = {"labelSelector": selector} if selector else None
+        found: list[Object] = self.request("GET", kind.path(namespace), params=params).get("items", [])
+        return found
+
     def apply(self, kind: Kind, body: Object, *, manager: str, force: bool = False, dry_run: bool = False) -> Object:
         """Server-side apply, with strict field validation: an unknown field is an error, not a warning."""
         metadata = body["metadata"]
@@ -169,12 +175,16 @@ class Api:
         path: str,
         *,
         params: dict[str, str] | None = None,
-        body: Object | None = None,
+        body: Object | bytes | None = None,
         content_type: str = "application/json",
+        accept: str = "application/json",
     ) -> Object:
-        """One request. Raises ApiError with the server's own message, KubernetesError where there is no answer."""
-        content = json.dumps(body).encode() if body is not None else None
-        headers = {"Content-Type": content_type} if content is not None else None
+        """One request; a body of bytes is sent as it is.
+
+        Raises ApiError with the server's own message, KubernetesError where there is no answer.
+        """
+        content = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        headers = {"Accept": accept, **({"Content-Type": content_type} if content is not None else {})}
         try:
             response = self._http.request(method, path, params=params, content=content, headers=headers)
         except httpx.TransportError as error:

@@ -200,6 +200,11 @@ class Waiter:
                 f"{describe(kind, seen)} is still there after {limit:g} s. {held}{self._why(seen)}".rstrip()
             )
 
+    def until(self, done: Callable[[], bool], timeout: float, why: Callable[[], str]) -> None:
+        """Wait until ``done``. Raises WaitError with ``why`` after the time-out."""
+        if not self._poll(done, timeout):
+            raise WaitError(f"after {timeout:g} s: {why()}")
+
     def _poll(self, done: Callable[[], bool], limit: float) -> bool:
         end = time.monotonic() + limit
         pause = POLL_FIRST

@@ -44,6 +44,8 @@ from sandbox.providers.errors import EndpointRefused, InitializationFailed
 from sandbox.providers.kubernetes import diffs, kubeconfig, objects
 from sandbox.providers.kubernetes.api import Api, Object, native
 from sandbox.providers.kubernetes.errors import KubeconfigError, KubernetesError, UnknownKindError
+from sandbox.providers.kubernetes.helm.resource import TYPE as RELEASE
+from sandbox.providers.kubernetes.helm.resource import Releases
 from sandbox.providers.kubernetes.resource import NotReady, Objects, Settings
 from sandbox.providers.loopback import require_loopback
 from sandbox.providers.table_provider import bare_type
@@ -81,6 +83,7 @@ class KubernetesProvider(Provider):
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="kubernetes")
+        self._releases = Releases(self.cluster, self._run)
 
     def close(self) -> None:
         """End all waits and close the connections; the provider cannot be used afterwards."""
@@ -178,6 +181,8 @@ class KubernetesProvider(Provider):
     # -- check and diff ----------------------------------------------------------------------------------------------
 
     async def check(self, request: CheckRequest) -> CheckResponse:
+        if bare_type(request.type) == RELEASE:
+            return await self._releases.check(request)
         token = bare_type(request.type)
         try:
             api_version, kind = objects.type_of(token)
@@ -234,6 +239,8 @@ class KubernetesProvider(Provider):
         return PropertyValue(inner, is_secret=metadata.is_secret)
 
     async def diff(self, request: DiffRequest) -> DiffResponse:
+        if bare_type(request.type) == RELEASE:
+            return await self._releases.diff(request)
         api_version, kind = objects.type_of(bare_type(request.type))
         # An old state is the live object; what the program had asked for is kept beside it.
         old = plain(request.old_state.get("__inputs")) or plain_map(request.old_state)
@@ -272,6 +279,8 @@ class KubernetesProvider(Provider):
     # -- create, update, read, delete --------------------------------------------------------------------------------
 
     async def create(self, request: CreateRequest) -> CreateResponse:
+        if bare_type(request.type) == RELEASE:
+            return await self._releases.create(request)
         inputs = echo_map(request.properties)
         sent = objects.body(plain_map(request.properties))
         manager = objects.field_manager(request.urn)
@@ -284,6 +293,8 @@ class KubernetesProvider(Provider):
         return CreateResponse(objects.object_id(live), self._state(live, used, inputs, manager))
 
     async def update(self, request: UpdateRequest) -> UpdateResponse:
+        if bare_type(request.type) == RELEASE:
+            return await self._releases.update(request)
         inputs = echo_map(request.news)
         sent = objects.body(plain_map(request.news))
         manager = plain(request.olds.get("__fieldManager")) or objects.field_manager(request.urn)
@@ -329,6 +340,8 @@ class KubernetesProvider(Provider):
         return state
 
     async def read(self, request: ReadRequest) -> ReadResponse:
+        if bare_type(request.type) == RELEASE:
+            return await self._releases.read(request)
         api_version, kind = objects.type_of(bare_type(request.type))
         live = await self._run(lambda: self.cluster().read(api_version, kind, request.resource_id), request.properties)
         if live is None:
@@ -349,6 +362,9 @@ class KubernetesProvider(Provider):
         return ReadResponse(objects.object_id(live), self._state(live, told, inputs, manager), inputs)
 
     async def delete(self, request: DeleteRequest) -> None:
+        if bare_type(request.type) == RELEASE:
+            await self._releases.delete(request)
+            return
         api_version, kind = objects.type_of(bare_type(request.type))
         await self._run(
             lambda: self.cluster().delete(api_version, kind, request.resource_id, request.timeout), request.properties
