@@ -59,8 +59,13 @@ class MountedFiles(Source):
                 before = self._signature(root)
                 if self._read is not None and self._read[0] == before:
                     return self._read[1]
-                credential = self._parse(root)
-                if self._signature(root) == before:
+                try:
+                    credential = self._parse(root)
+                except SourceMalformed:
+                    if self._unchanged(root, before):
+                        raise
+                    continue  # swapped, and the old version half removed, while it was read
+                if self._unchanged(root, before):
                     self._read = (before, credential)
                     return credential
             except FileNotFoundError:  # swapped between two calls, or not there yet
@@ -70,6 +75,9 @@ class MountedFiles(Source):
                     f"{self.path}: not readable by user {os.geteuid()}; see fsGroup, defaultMode"
                 ) from error
         raise SourceUnavailable(f"{self.path}: not there, or changing all the time; is the volume mounted?")
+
+    def _unchanged(self, root: Path, before: _Signature) -> bool:
+        return self._root() == root and self._signature(root) == before
 
     def _root(self) -> Path:
         swapped = self.path / _DATA
@@ -91,10 +99,10 @@ class MountedFiles(Source):
         else:
             values = _parsing.parse_text(self._text(root), str(self.path))
             changed = root.stat().st_mtime
-        if len(values) == 1 and not any(self._keys):  # a folder with one file, as the agent's annotations make it
-            only = next(iter(values.values()))
-            if only.lstrip().startswith(("{", "export ")):
-                values = _parsing.parse_text(only, str(self.path))
+        if root.is_dir() and len(values) == 1 and not set(values) & set(_parsing.URL_KEYS):
+            values = _parsing.parse_text(
+                *values.values(), str(self.path)
+            )  # one file, as the agent's annotations make it
         username, password, place = _parsing.login(values, str(self.path), *self._keys)
         return Credential(
             username=username,

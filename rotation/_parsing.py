@@ -66,7 +66,7 @@ def login(
         parts_of = {"host": parts.hostname, "port": parts.port, "dbname": unquote(parts.path.lstrip("/"))}
         place = {key: str(value) for key, value in parts_of.items() if value} | place
     if not username or not password:
-        what = "a user's name" if not username else "a password"
+        what = "user's name" if not username else "password"
         wanted = (username_key,) if username_key and not username else (password_key,) if password_key else None
         expected = ", ".join(wanted or (USERNAME_KEYS if not username else PASSWORD_KEYS))
         raise SourceMalformed(
