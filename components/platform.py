@@ -124,7 +124,7 @@ class SecretPlatform(pulumi.ComponentResource):
         # A Vault that reviews a token with the token itself needs one that the API server accepts as well.
         reviewing = [self.issuer] if self.auth.reviewer is ReviewerMode.CLIENT else []
         self.audiences = [audience, *reviewing]
-        self.register_outputs({"namespaces": sorted(self.namespaces)})
+        self.register_outputs({})
 
     def _make_namespaces(self, name: str, namespaces: Sequence[str]) -> Mapping[str, pulumi.Output[str]]:
         if not namespaces:

@@ -115,7 +115,7 @@ class Workload(pulumi.ComponentResource):
             }
             for secret in self._secrets
         ]
-        self.register_outputs({"deliveries": self.deliveries})
+        self.register_outputs({})
 
     # -- identities and grants ---------------------------------------------------------------------------------------
 

@@ -150,7 +150,7 @@ class VaultDatabaseEngine(pulumi.ComponentResource):
             for lifetimes in [check_default_and_max(role["default_ttl"], role["max_ttl"], of=f"role {role['name']}")]
         ]
         self.ready = pulumi.Output.all(engine.path, *(role.id for role in made)).apply(lambda found: str(found[0]))
-        self.register_outputs({"mount": engine.path, "roles": sorted(self.roles)})
+        self.register_outputs({"mount": engine.path})
 
     def reader(self, role: str) -> PolicyRuleArgs:
         """The rule that lets a policy take leases of one role. Raises ArgumentError for a role that is not here."""

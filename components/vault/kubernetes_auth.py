@@ -73,11 +73,15 @@ class VaultKubernetesAuth(pulumi.ComponentResource):
         backend = vault.AuthBackend(f"{name}-backend", type="kubernetes", path=self.mount, opts=child)
         token: pulumi.Input[str] | None = None
         version: pulumi.Input[int] | None = None
+        may_review: list[pulumi.Resource] = []
         if self.reviewer is ReviewerMode.TOKEN:
             token = pulumi.Output.secret(args["reviewer_token"])
             version = args.get("reviewer_token_version", 1)
         elif self.reviewer is ReviewerMode.SERVICE_ACCOUNT:
-            token, version = _reviewer_service_account(name, args.get("reviewer_namespace", "kube-system"), child)
+            token, version, binding = _reviewer_service_account(
+                name, args.get("reviewer_namespace", "kube-system"), child
+            )
+            may_review = [binding]
         config = vault.kubernetes.AuthBackendConfig(
             f"{name}-config",
             backend=backend.path,
@@ -86,7 +90,7 @@ class VaultKubernetesAuth(pulumi.ComponentResource):
             token_reviewer_jwt_wo=token,
             token_reviewer_jwt_wo_version=version,
             disable_local_ca_jwt=not local,
-            opts=child,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=may_review),
         )
         self.ready = config.backend
         self.register_outputs({"mount": self.ready})
@@ -94,8 +98,8 @@ class VaultKubernetesAuth(pulumi.ComponentResource):
 
 def _reviewer_service_account(
     name: str, namespace: str, child: pulumi.ResourceOptions
-) -> tuple[pulumi.Output[str], pulumi.Output[int]]:
-    """A service account that may review tokens and nothing else, its token, and a number that changes with the token."""
+) -> tuple[pulumi.Output[str], pulumi.Output[int], pulumi.Resource]:
+    """A service account that may review tokens and nothing else: its token, a number that changes with it, its right."""
     account_name = f"{name}-reviewer"
     account = k8s.core.v1.ServiceAccount(
         f"{name}-reviewer",
@@ -103,7 +107,7 @@ def _reviewer_service_account(
         automount_service_account_token=False,
         opts=child,
     )
-    k8s.rbac.v1.ClusterRoleBinding(
+    binding = k8s.rbac.v1.ClusterRoleBinding(
         f"{name}-reviewer-binding",
         metadata={"name": account_name},
         role_ref={"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "system:auth-delegator"},
@@ -129,7 +133,7 @@ def _reviewer_service_account(
     secret_data: pulumi.Output[Any] = pulumi.Output.secret(token.data)
     value = pulumi.Output.all(token.id, secret_data).apply(lambda found: _decoded(found[1]))
     version = pulumi.Output.all(token.id, token.metadata).apply(lambda found: int(found[1]["uid"][:8], 16) >> 1)
-    return value, version
+    return value, version, binding
 
 
 def _decoded(data: Mapping[str, str]) -> str:
