@@ -60,8 +60,12 @@ def _run(options: argparse.Namespace, console: Console) -> int:
         servers.stop(place)
         return 0
     if options.command == "status":
-        summary.servers(Console(), servers.status(place))
-        return 0
+        found = servers.status(place)
+        summary.servers(Console(), found)
+        for server in found:
+            if server.trouble:
+                console.print(f"[bold red]{server.name}[/] {server.trouble}", highlight=False)
+        return 1 if any(server.trouble for server in found) else 0
     if options.command == "logs":
         sys.stdout.write(servers.logs(place, options.server))
         return 0

@@ -11,13 +11,14 @@ from typing import Any, Protocol
 
 from sandbox.servers.aws import AwsServer
 from sandbox.servers.certificates import Authority
-from sandbox.servers.errors import ServerError, ServerFailed
+from sandbox.servers.errors import NotSupported, ServerError, ServerFailed
 from sandbox.servers.files import Ports, private_folder
 from sandbox.servers.kubernetes import ApiServer, ControllerManager, Etcd
 from sandbox.servers.managed import ManagedProcess, tail
 from sandbox.servers.openbao import OpenBao
 from sandbox.servers.postgres import PostgreSQL
 from sandbox.servers.wire import Progress
+from sandbox.toolchain.errors import ToolchainError
 
 # Each server and those that must be ready before it starts.
 NEEDS: Mapping[str, tuple[str, ...]] = {
@@ -81,7 +82,11 @@ class Fleet:
             await asyncio.gather(*before)
         except Exception as error:
             raise _NeedFailed(f"{name} was not started: {error}") from error
-        server = self._server(name)
+        try:
+            server = self._server(name)
+        except (ToolchainError, FileNotFoundError) as error:
+            on_progress(name, "failed", 0.0)
+            raise NotSupported(f"{name}: {error}") from error
         running = server.process.check() and server.process.state == "ready"
         if running and not isinstance(server, OpenBao):
             return
