@@ -105,8 +105,8 @@ class PythonEnv:
             shutil.rmtree(self.folder)
         self._stamp.unlink(missing_ok=True)
         if not self.python.exists():
-            # pip is wanted for a moment only; some systems' Python cannot give it to a new environment, but has its own.
-            pip = [] if find_spec("ensurepip") else ["--without-pip"]
+            # pip is wanted for a moment only: this Python's own serves, and saves unpacking another one.
+            pip = ["--without-pip"] if find_spec("pip") or not find_spec("ensurepip") else []
             self._run([sys.executable, "-m", "venv", *pip, str(self.folder)], os.environ.copy())
 
     def _libraries(self) -> list[str]:
