@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -36,6 +36,7 @@ class Field:
     computed: bool = False  # left out by the program, the server decides: no difference then
     silent: bool = False  # a change alone is no difference (write-only values, applied when their version changes)
     choices: tuple[Any, ...] = ()
+    same: Callable[[Any, Any], bool] | None = None  # whether two values mean the same; default: equality
     fields: Mapping[str, Field] | None = None  # of an object
 
     @property
@@ -110,7 +111,10 @@ def compare(old: Mapping[str, Any], new: Mapping[str, Any], fields: Fields, path
         if after is None and field.computed:
             continue
         where = f"{path}{name}"
-        if field.fields is not None and isinstance(before, Mapping) and isinstance(after, Mapping):
+        if field.same is not None and before is not None and after is not None:
+            if not field.same(before, after):
+                yield Difference(where, "UPDATE", field.replaces)
+        elif field.fields is not None and isinstance(before, Mapping) and isinstance(after, Mapping):
             yield from compare(before, after, field.fields, f"{where}.")
         elif field.shape == "map" and isinstance(before, Mapping) and isinstance(after, Mapping):
             for key in sorted(before.keys() | after.keys()):
@@ -148,6 +152,19 @@ def response(found: Iterable[Difference], *, ignored: Collection[str] = (), same
         },
         delete_before_replace=bool(replaces) and same_id,
     )
+
+
+def without_silent(given: Properties, fields: Fields) -> Properties:
+    """The properties without write-only values, which no state has: for outputs."""
+    result: Properties = {}
+    for name, value in given.items():
+        field = fields.get(name)
+        if field is not None and field.silent:
+            continue
+        if field is not None and field.fields is not None and isinstance(value.value, Mapping):
+            value = value.with_value(without_silent(dict(value.value), field.fields))
+        result[name] = value
+    return result
 
 
 def _top(path: str) -> str:
