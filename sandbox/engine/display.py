@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sandbox.engine import events, urns
-from sandbox.engine.events import Diagnostic, Result, Silent, Step
+from sandbox.engine.events import Diagnostic, Redact, Result, Silent, Step
 from sandbox.engine.paths import parse
 from sandbox.engine.values import BLOT, UNKNOWN, Secret
 
@@ -81,26 +81,28 @@ def title(step: Step) -> str:
     return f"{urns.type_of(step.urn)} {urns.name_of(step.urn)}"
 
 
-def _value(value: Any) -> str:
+def _value(value: Any, redact: Redact) -> str:
     if isinstance(value, Secret):
         return BLOT
     if isinstance(value, str):
         if value == UNKNOWN:
             return "(known after the run)"
-        text = json.dumps(value, ensure_ascii=False)
+        text = json.dumps(redact(value), ensure_ascii=False)
     else:
-        text = json.dumps(_printable(value), ensure_ascii=False)
+        text = json.dumps(_printable(value, redact), ensure_ascii=False)
     return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…"
 
 
-def _printable(value: Any) -> Any:
+def _printable(value: Any, redact: Redact) -> Any:
     if isinstance(value, Secret):
         return BLOT
     if isinstance(value, dict):
-        return {key: _printable(item) for key, item in value.items()}
+        return {key: _printable(item, redact) for key, item in value.items()}
     if isinstance(value, list):
-        return [_printable(item) for item in value]
-    return "(known after the run)" if value == UNKNOWN else value
+        return [_printable(item, redact) for item in value]
+    if isinstance(value, str):
+        return "(known after the run)" if value == UNKNOWN else redact(value)
+    return value
 
 
 def at(properties: Any, path: str) -> Any:
@@ -118,7 +120,7 @@ def at(properties: Any, path: str) -> Any:
     return value
 
 
-def changes(step: Step) -> list[tuple[str, str, str]]:
+def changes(step: Step, redact: Redact) -> list[tuple[str, str, str]]:
     """The lines of a step's diff: kind, path, what it was and what it becomes."""
     old = step.old.inputs if step.old is not None else {}
     before = {**(step.old.outputs if step.old is not None else {}), **old}
@@ -133,9 +135,9 @@ def changes(step: Step) -> list[tuple[str, str, str]]:
             was = becomes = None
         word = change.kind.partition("-")[0]
         text = {
-            "add": _value(becomes),
-            "delete": _value(was),
-            "update": f"{_value(was)} => {_value(becomes)}",
+            "add": _value(becomes, redact),
+            "delete": _value(was, redact),
+            "update": f"{_value(was, redact)} => {_value(becomes, redact)}",
         }[word]
         lines.append((change.kind, path, text))
     lines += [("update-replace", key, "") for key in step.replace_keys if not step.detailed]
@@ -160,14 +162,14 @@ class PlainDisplay(Silent):
         self._out = out or sys.stdout
         self._err = err or sys.stderr
         self._preview = False
-        self._action = ""
+        self._redact: Redact = str
 
     def _line(self, text: str) -> None:
         self._out.write(text + "\n")
         self._out.flush()
 
-    def begin(self, action: str, project: str, stack: str, *, preview: bool) -> None:
-        self._preview, self._action = preview, action
+    def begin(self, action: str, project: str, stack: str, *, preview: bool, redact: Redact) -> None:
+        self._preview, self._redact = preview, redact
         what = f"preview of {action}" if preview and action != "preview" else action
         self._line(f"{what}: {project}/{stack}")
 
@@ -183,7 +185,7 @@ class PlainDisplay(Silent):
         took = f" [{step.seconds:.1f} s]" if step.seconds >= 0.1 and not self._preview else ""
         self._line(f"  {symbol:2} {title(step)} {state}{took}")
         if step.op in (events.UPDATE, events.REPLACE, events.REFRESH):
-            for kind, path, text in changes(step):
+            for kind, path, text in changes(step, self._redact):
                 self._line(f"       {kind:8} {path}{': ' + text if text else ''}")
 
     def diagnostic(self, diagnostic: Diagnostic) -> None:
@@ -201,7 +203,7 @@ class PlainDisplay(Silent):
         if result.action != "destroy" and result.outputs:
             self._line("outputs:")
             for key, value in sorted(result.outputs.items()):
-                self._line(f"  {key}: {_value(value)}")
+                self._line(f"  {key}: {_value(value, self._redact)}")
         self._line(f"{'ok' if result.ok else 'FAILED'}: {summary(result, preview=self._preview)}")
 
 
@@ -215,10 +217,11 @@ class Display(Silent):
         self._unchanged = 0
         self._began = time.monotonic()
         self._preview = False
+        self._redact: Redact = str
         self._live: Live | None = None
 
-    def begin(self, action: str, project: str, stack: str, *, preview: bool) -> None:
-        self._preview, self._began = preview, time.monotonic()
+    def begin(self, action: str, project: str, stack: str, *, preview: bool, redact: Redact) -> None:
+        self._preview, self._redact, self._began = preview, redact, time.monotonic()
         what = f"preview of {action}" if preview and action != "preview" else action
         self._console.print(Text.assemble((f"{what} ", "bold"), (f"{project}/{stack}", "bold cyan")))
         self._live = Live(get_renderable=self._progress, console=self._console, transient=True, refresh_per_second=8)
@@ -263,7 +266,7 @@ class Display(Silent):
             line.append(f" {step.seconds:.1f} s", "dim")
         self._print(line)
         if step.op in (events.UPDATE, events.REPLACE, events.REFRESH):
-            for kind, path, text in changes(step):
+            for kind, path, text in changes(step, self._redact):
                 word, _, replacing = kind.partition("-")
                 symbol, colour = SYMBOLS[{"add": events.CREATE, "delete": events.DELETE}.get(word, events.UPDATE)]
                 row = Text.assemble((f"      {symbol} {path}", "magenta" if replacing else colour))
@@ -294,6 +297,6 @@ class Display(Silent):
         if result.action != "destroy" and result.outputs:
             self._print(Text("outputs", "bold"))
             for key, value in sorted(result.outputs.items()):
-                self._print(Text.assemble(("  " + key, "cyan"), ": ", _value(value)))
+                self._print(Text.assemble(("  " + key, "cyan"), ": ", _value(value, self._redact)))
         mark = ("ok", "bold green") if result.ok else ("failed", "bold red")
         self._print(Text.assemble(mark, ": ", summary(result, preview=self._preview)))

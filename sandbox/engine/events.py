@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -29,6 +29,9 @@ REMOVE_PENDING_REPLACE = "remove-pending-replace"
 
 # What the summary counts; the parts of a replacement count as one replace.
 _UNCOUNTED = {CREATE_REPLACEMENT, DELETE_REPLACED, READ_REPLACEMENT, DISCARD_REPLACED, IMPORT_REPLACEMENT}
+
+
+Redact = Callable[[str], str]
 
 
 @dataclass(slots=True, eq=False)
@@ -102,9 +105,13 @@ class Result:
 
 
 class Audience(Protocol):
-    """Whoever watches a run. Called on the engine's event loop; every text is already free of secrets."""
+    """Whoever watches a run; called on the engine's event loop.
 
-    def begin(self, action: str, project: str, stack: str, *, preview: bool) -> None: ...
+    Messages and lines are free of secrets. Property values are as they are: a ``Secret`` is not to be shown, and any other text
+    goes through ``redact``, which blots out the secrets that have found their way into it.
+    """
+
+    def begin(self, action: str, project: str, stack: str, *, preview: bool, redact: Redact) -> None: ...
 
     def step_started(self, step: Step) -> None: ...
 
@@ -120,7 +127,7 @@ class Audience(Protocol):
 class Silent:
     """An audience that only listens; the base of the others."""
 
-    def begin(self, action: str, project: str, stack: str, *, preview: bool) -> None: ...
+    def begin(self, action: str, project: str, stack: str, *, preview: bool, redact: Redact) -> None: ...
 
     def step_started(self, step: Step) -> None: ...
 

@@ -17,11 +17,11 @@ from __future__ import annotations
 import json
 from typing import Any, TextIO
 
-from sandbox.engine.events import Diagnostic, Result, Silent, Step, kinds
-from sandbox.engine.values import BLOT, SECRET, SIGNATURE, Redactor, Secret
+from sandbox.engine.events import Diagnostic, Redact, Result, Silent, Step, kinds
+from sandbox.engine.values import BLOT, SECRET, SIGNATURE, Secret
 
 
-def without_secrets(value: Any, redact: Any = None) -> Any:
+def without_secrets(value: Any, redact: Redact) -> Any:
     """A value as it may be printed."""
     if isinstance(value, Secret):
         return {SIGNATURE: SECRET, "plaintext": json.dumps(BLOT)}
@@ -29,7 +29,7 @@ def without_secrets(value: Any, redact: Any = None) -> Any:
         return {key: without_secrets(item, redact) for key, item in value.items()}
     if isinstance(value, list):
         return [without_secrets(item, redact) for item in value]
-    return redact(value) if redact is not None and isinstance(value, str) else value
+    return redact(value) if isinstance(value, str) else value
 
 
 class JsonLines(Silent):
@@ -38,11 +38,11 @@ class JsonLines(Silent):
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._preview = False
-        self.redactor: Redactor | None = None  # set by the run
+        self._redact: Redact = str
 
-    def begin(self, action: str, project: str, stack: str, *, preview: bool) -> None:
+    def begin(self, action: str, project: str, stack: str, *, preview: bool, redact: Redact) -> None:
         del action, project, stack
-        self._preview = preview
+        self._preview, self._redact = preview, redact
 
     def _write(self, line: dict[str, Any]) -> None:
         self._stream.write(json.dumps(line, separators=(",", ":")) + "\n")
@@ -65,7 +65,7 @@ class JsonLines(Silent):
         if step.outcome:
             line["outcome"] = step.outcome
         if step.inputs:
-            line["inputs"] = without_secrets(step.inputs, self.redactor)
+            line["inputs"] = without_secrets(step.inputs, self._redact)
         if step.error:
             line["error"] = step.error
         self._write(line)
@@ -88,7 +88,7 @@ class JsonLines(Silent):
             "result": "ok" if result.ok else "failed",
             "changes": result.changes,
             "durationSeconds": round(result.seconds, 3),
-            "outputs": without_secrets(result.outputs, self.redactor),
+            "outputs": without_secrets(result.outputs, self._redact),
         }
         if result.failed_steps:
             summary["failedSteps"] = [{"op": step.op, "urn": step.urn} for step in result.failed_steps]

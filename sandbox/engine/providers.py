@@ -19,7 +19,7 @@ from typing import Any
 
 from pulumi.provider.experimental import provider as sdk
 
-from sandbox.engine.errors import ProviderError
+from sandbox.engine.errors import ProviderError, UsageError
 from sandbox.engine.values import (
     RESOURCE,
     SIGNATURE,
@@ -309,6 +309,12 @@ class Loader:
 
     def __init__(self, locations: Sequence[str]) -> None:
         """``locations``: ``module:Class``, or ``package=module:Class`` where the class does not tell its package."""
+        for location in locations:
+            module, _, name = location.rpartition("=")[2].partition(":")
+            if not module or not name:
+                raise UsageError(
+                    f"--provider {location}: expected module:Class, for example sandbox.providers.vault:VaultProvider"
+                )
         self._locations = list(locations)
         self._classes: dict[str, type[sdk.Provider]] | None = None
 
@@ -332,10 +338,6 @@ class Loader:
     async def _load(location: str) -> tuple[str, type[sdk.Provider]]:
         package, _, place = location.rpartition("=")
         module, _, name = place.partition(":")
-        if not module or not name:
-            raise ProviderError(
-                f"--provider {location}: expected module:Class, for example sandbox.providers.vault:VaultProvider"
-            )
         try:
             class_ = getattr(importlib.import_module(module), name)
         except ImportError as error:

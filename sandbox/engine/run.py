@@ -142,7 +142,7 @@ class _Run:
             parallel=self.parallel,
         )
         registry = Registry(deployment, loader, self.settings.for_package)
-        self.audience.begin(self.action, self.project.name, self.stack, preview=self.preview)
+        self.audience.begin(self.action, self.project.name, self.stack, preview=self.preview, redact=redactor)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             self._on_signal(loop, number, deployment)

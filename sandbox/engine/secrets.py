@@ -61,7 +61,7 @@ class Crypter:
         self._passphrase = passphrase
         self._where = where
         self._aead: AESGCM | None = None
-        self._salt_text = salt
+        self._salt_text = salt or None
         self._salt = _parse_salt(salt, where)[0] if salt else secrets.token_bytes(_SALT_BYTES)
 
     def __repr__(self) -> str:

@@ -6,7 +6,13 @@ import asyncio
 import os
 
 import probe
-from pulumi.provider.experimental.provider import CreateRequest, CreateResponse, DeleteRequest, UpdateRequest, UpdateResponse
+from pulumi.provider.experimental.provider import (
+    CreateRequest,
+    CreateResponse,
+    DeleteRequest,
+    UpdateRequest,
+    UpdateResponse,
+)
 
 DELAY = float(os.environ.get("SLOW_PROBE_DELAY", "0.05"))
 

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import signal
+import subprocess
 import time
 
 import psutil
@@ -32,7 +33,7 @@ def kill_at(stack: Stack, action: str, seconds: float) -> None:
     process = stack.start(action)
     try:
         process.wait(seconds)
-    except Exception:
+    except subprocess.TimeoutExpired:
         children = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -95,7 +96,9 @@ def test_a_killed_run_leaves_what_was_done_in_the_journal(slow: Stack) -> None:
     assert "hush-hush" not in text
     store = Store(slow.state, PASSPHRASE, durable=False)
     assert {item.id for item in store.snapshot.resources if item.type == "probe:index:Thing"} == {"a-1"}
-    assert [(item.type, item.resource.urn.rpartition("::")[2]) for item in store.snapshot.pending] == [("creating", "b")]
+    assert [(item.type, item.resource.urn.rpartition("::")[2]) for item in store.snapshot.pending] == [
+        ("creating", "b")
+    ]
     assert slow.run("preview").ok
     assert journal.exists(), "a preview leaves the journal where it is"
     assert slow.run("up").ok
