@@ -1,0 +1,44 @@
+"""One full sandbox for the session, with the dev stack on it; and the empty sandbox's inventory."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.sandbox.dev_stack import DevStack
+from tests.sandbox.inventory import database_users, everything
+
+from sandbox import servers
+
+pytestmark = pytest.mark.sandbox
+
+
+@pytest.fixture(scope="session")
+def empty_inventory() -> set[str]:
+    """What is there before the first `up`; filled by ``sandbox_stack``."""
+    return set()
+
+
+@pytest.fixture(scope="session")
+def sandbox_stack(empty_inventory: set[str]) -> Iterator[DevStack]:
+    """The session's sandbox; use ``dev``."""
+    state_dir = Path(tempfile.mkdtemp(prefix="strongroom-test-"))
+    try:
+        dev = DevStack(servers.start(state_dir, owner=os.getpid()))
+        empty_inventory |= everything(dev) | database_users(dev)
+        yield dev
+    finally:
+        servers.stop(state_dir)
+        if state_dir.exists():
+            state_dir.rmdir()
+
+
+@pytest.fixture
+def dev(sandbox_stack: DevStack) -> DevStack:
+    """The dev stack, up and as configured, whatever the test before left."""
+    if sandbox_stack.dirty:
+        sandbox_stack.up()
+    return sandbox_stack
