@@ -79,6 +79,11 @@ class Credentials:
         return self._credential.generation if self._credential is not None else 0
 
     @property
+    def latest(self) -> Credential | None:
+        """What was read last, from memory, ended or not; None before the first fetch."""
+        return self._credential
+
+    @property
     def last_error(self) -> RotationError | None:
         """Why the last fetch failed; None when it did not."""
         return self._last_error

@@ -100,9 +100,8 @@ class MountedFiles(Source):
             values = _parsing.parse_text(self._text(root), str(self.path))
             changed = root.stat().st_mtime
         if root.is_dir() and len(values) == 1 and not set(values) & set(_parsing.URL_KEYS):
-            values = _parsing.parse_text(
-                *values.values(), str(self.path)
-            )  # one file, as the agent's annotations make it
+            only = next(iter(values.values()))  # one file, as the agent's annotations make it
+            values = _parsing.parse_text(only, str(self.path))
         username, password, place = _parsing.login(values, str(self.path), *self._keys)
         return Credential(
             username=username,

@@ -10,9 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import psycopg
-from psycopg.conninfo import conninfo_to_dict
-
 from rotation import _clock
 from rotation._credential import Credential
 from rotation._credentials import Credentials
@@ -24,7 +21,7 @@ _PLACE = {"host": {"host", "hostaddr", "service"}, "port": {"port", "service"}, 
 
 def login_refused(error: BaseException) -> bool:
     """Whether the server was there, asked for the password, and then said no."""
-    pgconn = error.pgconn if isinstance(error, psycopg.OperationalError) else None
+    pgconn = getattr(error, "pgconn", None)
     return pgconn is not None and bool(pgconn.used_password)
 
 
@@ -33,6 +30,8 @@ def parameters(credential: Credential, conninfo: str, kwargs: Mapping[str, Any])
     merged = dict(kwargs)
     missing = {key: value for key, value in credential.parameters.items() if key in _PLACE}
     if missing:
+        from psycopg.conninfo import conninfo_to_dict
+
         given = set(conninfo_to_dict(conninfo)) | {key for key, value in kwargs.items() if value is not None}
         merged |= {key: value for key, value in missing.items() if not given & _PLACE[key]}
     merged["user"] = credential.username
@@ -56,11 +55,6 @@ class Login:
         self._wait = _FIRST_WAIT
         self.credential: Credential | None = None
 
-    @property
-    def ready(self) -> bool:
-        """Whether ``choose`` answers from memory."""
-        return self._credentials.generation > 0
-
     def choose(self) -> float | None:
         """Take the current credential. None: go on and connect; otherwise the seconds to wait before asking again."""
         try:
@@ -72,10 +66,13 @@ class Login:
             return self._longer()
         return None
 
-    def refused(self, error: psycopg.OperationalError) -> float:
-        """The next credential, and the seconds to wait before it is tried. Raises the error when there is no point."""
+    def refused(self, error: Exception, *, by_server: bool | None = None) -> float:
+        """The next credential, and the seconds to wait before it is tried. Raises the error when there is no point.
+
+        ``by_server``: whether it was a refusal, for drivers that say so themselves; default: what psycopg's error tells.
+        """
         assert self.credential is not None
-        if not login_refused(error):
+        if not (login_refused(error) if by_server is None else by_server):
             raise error
         other = self._credentials.rejected(self.credential)
         if other.same_secret(self.credential):

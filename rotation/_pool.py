@@ -15,7 +15,7 @@ from rotation._credential import Credential, Source
 from rotation._credentials import Credentials
 from rotation._health import Health
 from rotation._login import Login, parameters
-from rotation._pool_base import PATIENCE, STAMP, Guard
+from rotation._pool_base import PATIENCE, STAMP, Guard, Owner
 from rotation.errors import InvalidArgument, RotationError
 
 CT = TypeVar("CT", bound=Connection[Any])
@@ -51,12 +51,12 @@ class RotatingConnectionPool(ConnectionPool[CT]):
         kwargs: Any = None,
         **options: Any,
     ) -> None:
-        self._guard = Guard(credentials, conninfo, kwargs)
-        self._patience = patience
+        self.guard = Guard(credentials, conninfo, kwargs)
+        self.patience = patience
         self._unsubscribe: Callable[[], None] = lambda: None
-        if self._guard.credentials is not None:
-            connection_class = _rotating(connection_class, self)
-            self._unsubscribe = self._guard.credentials.subscribe(_Subscriber(self))
+        if self.guard.credentials is not None:
+            connection_class = rotating(connection_class, self)
+            self._unsubscribe = self.guard.credentials.subscribe(Subscriber(self))
         super().__init__(conninfo, connection_class=connection_class, kwargs=kwargs, **options)
 
     @classmethod
@@ -76,15 +76,15 @@ class RotatingConnectionPool(ConnectionPool[CT]):
         except BaseException:
             credentials.close()
             raise
-        pool._guard.owned = True
+        pool.guard.owned = True
         return pool
 
     @property
     def credentials(self) -> Credentials:
         """What this pool logs in with."""
-        if self._guard.credentials is None:
+        if self.guard.credentials is None:
             raise InvalidArgument("this pool was made without credentials")
-        return self._guard.credentials
+        return self.guard.credentials
 
     def health(self) -> Health:
         """Which credential is in use, its age and its end. Never its value."""
@@ -94,11 +94,11 @@ class RotatingConnectionPool(ConnectionPool[CT]):
         """As ConnectionPool.getconn, and never a connection with a credential that has been replaced or has ended."""
         try:
             conn = super().getconn(timeout)
-            if self._guard.minimum <= getattr(conn, STAMP, 0):
+            if self.guard.minimum <= getattr(conn, STAMP, 0):
                 return conn
             return self._next_fresh(conn, self.timeout if timeout is None else timeout)
         except PoolTimeout as error:
-            reason = self._guard.credentials.last_error if self._guard.credentials is not None else None
+            reason = self.guard.credentials.last_error if self.guard.credentials is not None else None
             if reason is None:
                 raise
             raise PoolTimeout(f"{error}; the credential's source says: {reason}") from reason
@@ -109,8 +109,8 @@ class RotatingConnectionPool(ConnectionPool[CT]):
 
     def _next_fresh(self, conn: CT, timeout: float) -> CT:
         deadline = time.monotonic() + timeout
-        while getattr(conn, STAMP, 0) < self._guard.minimum:
-            self._guard.count_replaced()
+        while getattr(conn, STAMP, 0) < self.guard.minimum:
+            self.guard.count_replaced()
             conn.pgconn.finish()  # not conn.close(), which gives it back where close_returns is set
             self.putconn(conn)
             conn = super().getconn(max(deadline - time.monotonic(), 0.001))
@@ -120,26 +120,27 @@ class RotatingConnectionPool(ConnectionPool[CT]):
         """As ConnectionPool.close; then credentials that are the pool's own are closed, which revokes their leases."""
         self._unsubscribe()
         super().close(timeout)
-        if self._guard.owned and self._guard.credentials is not None:
-            self._guard.credentials.close()
+        if self.guard.owned and self.guard.credentials is not None:
+            self.guard.credentials.close()
 
-    def _replace_before(self, generation: int) -> None:
-        if self._guard.raise_to(generation) and generation > 1 and not self.closed:
-            self._guard.count_replaced(len(self._pool))
+    def replace_before(self, generation: int) -> None:
+        """Hand out nothing older from now on; called when a newer credential was accepted or an old one has ended."""
+        if self.guard.raise_to(generation) and generation > 1 and not self.closed:
+            self.guard.count_replaced(len(self._pool))
             self.drain()
 
 
-class _Subscriber:
+class Subscriber:
     """The pool as its credentials see it; it does not keep the pool alive."""
 
-    def __init__(self, pool: RotatingConnectionPool[Any]) -> None:
+    def __init__(self, pool: Owner) -> None:
         self._pool = weakref.ref(pool)
 
     def on_change(self, credential: Credential) -> bool:
         pool = self._pool()
-        if pool is None or pool._guard.minimum >= credential.generation:
+        if pool is None or pool.guard.minimum >= credential.generation:
             return True
-        if pool.closed or not pool._guard.minimum:  # nothing has logged in yet: whoever does takes the newest
+        if pool.closed or not pool.guard.minimum:  # nothing has logged in yet: whoever does takes the newest
             return not pool.closed
         try:
             conninfo = pool.conninfo() if callable(pool.conninfo) else pool.conninfo
@@ -148,25 +149,25 @@ class _Subscriber:
                 pass
         except (psycopg.Error, RotationError):
             return False
-        return pool._guard.minimum >= credential.generation
+        return pool.guard.minimum >= credential.generation
 
     def on_end(self, credential: Credential) -> None:
         pool = self._pool()
         if pool is not None:
-            pool._replace_before(credential.generation + 1)
+            pool.replace_before(credential.generation + 1)
 
     def in_use(self, generation: int) -> int:
         pool = self._pool()
-        return pool._guard.in_use(generation) if pool is not None else 0
+        return pool.guard.in_use(generation) if pool is not None else 0
 
 
 _PROBE = "_rotation_probe"
 
 
-def _rotating(connection_class: type[CT], pool: RotatingConnectionPool[CT]) -> type[CT]:
+def rotating(connection_class: type[CT], pool: Owner) -> type[CT]:
     """The class of connections, logging in with the pool's credential of the moment."""
     reference = weakref.ref(pool)
-    credentials, guard = pool.credentials, pool._guard
+    credentials, guard = pool.credentials, pool.guard
 
     def connect(cls: type[Any], /, conninfo: str = "", **kwargs: Any) -> Any:
         owner = reference()
@@ -175,7 +176,7 @@ def _rotating(connection_class: type[CT], pool: RotatingConnectionPool[CT]) -> t
             raise psycopg.OperationalError("the pool of this connection is gone")
         login = Login(
             credentials,
-            patience=0.0 if probe else owner._patience,
+            patience=0.0 if probe else owner.patience,
             wait_for_source=0.0 if probe else owner.reconnect_timeout,
         )
         while (wait := login.choose()) is not None:
@@ -193,7 +194,7 @@ def _rotating(connection_class: type[CT], pool: RotatingConnectionPool[CT]) -> t
                 continue
             credential = login.accepted()
             guard.stamp(connection, credential)
-            owner._replace_before(credential.generation)
+            owner.replace_before(credential.generation)
             return connection
 
     made: type[Any] = type(
@@ -202,7 +203,7 @@ def _rotating(connection_class: type[CT], pool: RotatingConnectionPool[CT]) -> t
     return cast(type[CT], made)
 
 
-def _pause(pool: RotatingConnectionPool[Any], credentials: Credentials, seconds: float) -> None:
+def _pause(pool: Owner, credentials: Credentials, seconds: float) -> None:
     if pool.closed:
         raise psycopg.OperationalError("the pool was closed while a connection was being made")
     credentials.wait_for_change(credentials.generation, seconds)

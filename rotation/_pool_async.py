@@ -37,13 +37,13 @@ class AsyncRotatingConnectionPool(AsyncConnectionPool[ACT]):
         kwargs: Any = None,
         **options: Any,
     ) -> None:
-        self._guard = Guard(credentials, conninfo, kwargs)
-        self._patience = patience
+        self.guard = Guard(credentials, conninfo, kwargs)
+        self.patience = patience
         self._unsubscribe: Callable[[], None] = lambda: None
         self._loop: asyncio.AbstractEventLoop | None = None
-        if self._guard.credentials is not None:
+        if self.guard.credentials is not None:
             connection_class = _rotating(connection_class, self)
-            self._unsubscribe = self._guard.credentials.subscribe(_Subscriber(self))
+            self._unsubscribe = self.guard.credentials.subscribe(_Subscriber(self))
         super().__init__(conninfo, connection_class=connection_class, kwargs=kwargs, **options)
 
     @classmethod
@@ -59,7 +59,7 @@ class AsyncRotatingConnectionPool(AsyncConnectionPool[ACT]):
                 **({"min_size": 2, "max_size": 10, "close_returns": True} | options),
                 open=False,
             )
-            pool._guard.owned = True
+            pool.guard.owned = True
             await pool.open()
         except BaseException:
             await asyncio.to_thread(credentials.close)
@@ -69,9 +69,9 @@ class AsyncRotatingConnectionPool(AsyncConnectionPool[ACT]):
     @property
     def credentials(self) -> Credentials:
         """What this pool logs in with."""
-        if self._guard.credentials is None:
+        if self.guard.credentials is None:
             raise InvalidArgument("this pool was made without credentials")
-        return self._guard.credentials
+        return self.guard.credentials
 
     def health(self) -> Health:
         """Which credential is in use, its age and its end. Never its value."""
@@ -81,11 +81,11 @@ class AsyncRotatingConnectionPool(AsyncConnectionPool[ACT]):
         """As AsyncConnectionPool.getconn, and never a connection with a credential that was replaced or has ended."""
         try:
             conn = await super().getconn(timeout)
-            if self._guard.minimum <= getattr(conn, STAMP, 0):
+            if self.guard.minimum <= getattr(conn, STAMP, 0):
                 return conn
             return await self._next_fresh(conn, self.timeout if timeout is None else timeout)
         except PoolTimeout as error:
-            reason = self._guard.credentials.last_error if self._guard.credentials is not None else None
+            reason = self.guard.credentials.last_error if self.guard.credentials is not None else None
             if reason is None:
                 raise
             raise PoolTimeout(f"{error}; the credential's source says: {reason}") from reason
@@ -96,8 +96,8 @@ class AsyncRotatingConnectionPool(AsyncConnectionPool[ACT]):
 
     async def _next_fresh(self, conn: ACT, seconds: float) -> ACT:
         deadline = time.monotonic() + seconds
-        while getattr(conn, STAMP, 0) < self._guard.minimum:
-            self._guard.count_replaced()
+        while getattr(conn, STAMP, 0) < self.guard.minimum:
+            self.guard.count_replaced()
             conn.pgconn.finish()  # not conn.close(), which gives it back where close_returns is set
             await self.putconn(conn)
             conn = await super().getconn(max(deadline - time.monotonic(), 0.001))
@@ -107,12 +107,12 @@ class AsyncRotatingConnectionPool(AsyncConnectionPool[ACT]):
         """As AsyncConnectionPool.close; then credentials that are the pool's own are closed, which revokes their leases."""
         self._unsubscribe()
         await super().close(timeout)
-        if self._guard.owned and self._guard.credentials is not None:
-            await asyncio.to_thread(self._guard.credentials.close)
+        if self.guard.owned and self.guard.credentials is not None:
+            await asyncio.to_thread(self.guard.credentials.close)
 
-    async def _replace_before(self, generation: int) -> None:
-        if self._guard.raise_to(generation) and generation > 1 and not self.closed:
-            self._guard.count_replaced(len(self._pool))
+    async def replace_before(self, generation: int) -> None:
+        if self.guard.raise_to(generation) and generation > 1 and not self.closed:
+            self.guard.count_replaced(len(self._pool))
             await self.drain()
 
     async def _probe(self, generation: int) -> bool:
@@ -123,7 +123,7 @@ class AsyncRotatingConnectionPool(AsyncConnectionPool[ACT]):
                 pass
         except (psycopg.Error, RotationError):
             return False
-        return self._guard.minimum >= generation
+        return self.guard.minimum >= generation
 
 
 async def _resolved(value: Any) -> Any:
@@ -141,20 +141,20 @@ class _Subscriber:
 
     def on_change(self, credential: Credential) -> bool:
         pool = self._pool()
-        if pool is None or pool._guard.minimum >= credential.generation:
+        if pool is None or pool.guard.minimum >= credential.generation:
             return True
-        if pool.closed or not pool._guard.minimum or pool._loop is None or pool._loop.is_closed():
+        if pool.closed or not pool.guard.minimum or pool._loop is None or pool._loop.is_closed():
             return not pool.closed
         return bool(self._in_loop(pool._loop, pool._probe(credential.generation)))
 
     def on_end(self, credential: Credential) -> None:
         pool = self._pool()
         if pool is not None and pool._loop is not None and not pool._loop.is_closed():
-            self._in_loop(pool._loop, pool._replace_before(credential.generation + 1))
+            self._in_loop(pool._loop, pool.replace_before(credential.generation + 1))
 
     def in_use(self, generation: int) -> int:
         pool = self._pool()
-        return pool._guard.in_use(generation) if pool is not None else 0
+        return pool.guard.in_use(generation) if pool is not None else 0
 
     @staticmethod
     def _in_loop(loop: asyncio.AbstractEventLoop, work: Any) -> Any:
@@ -169,7 +169,7 @@ class _Subscriber:
 def _rotating(connection_class: type[ACT], pool: AsyncRotatingConnectionPool[ACT]) -> type[ACT]:
     """The class of connections, logging in with the pool's credential of the moment."""
     reference = weakref.ref(pool)
-    credentials, guard = pool.credentials, pool._guard
+    credentials, guard = pool.credentials, pool.guard
 
     async def connect(cls: type[Any], /, conninfo: str = "", **kwargs: Any) -> Any:
         owner = reference()
@@ -179,7 +179,7 @@ def _rotating(connection_class: type[ACT], pool: AsyncRotatingConnectionPool[ACT
         owner._loop = asyncio.get_running_loop()
         login = Login(
             credentials,
-            patience=0.0 if probe else owner._patience,
+            patience=0.0 if probe else owner.patience,
             wait_for_source=0.0 if probe else owner.reconnect_timeout,
         )
         while (wait := await asyncio.to_thread(login.choose)) is not None:
@@ -197,7 +197,7 @@ def _rotating(connection_class: type[ACT], pool: AsyncRotatingConnectionPool[ACT
                 continue
             credential = login.accepted()
             guard.stamp(connection, credential)
-            await owner._replace_before(credential.generation)
+            await owner.replace_before(credential.generation)
             return connection
 
     made: type[Any] = type(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from typing import Any
+from typing import Any, Protocol
 
 from rotation._credential import Credential, Source
 from rotation._credentials import Credentials
@@ -12,6 +12,31 @@ from rotation.errors import InvalidArgument
 
 STAMP = "_rotation_generation"
 PATIENCE = 5.0
+
+
+class Owner(Protocol):
+    """A pool, as the logins of its connections see it."""
+
+    guard: Guard
+    patience: float
+    connection_class: Any
+
+    @property
+    def conninfo(self) -> Any: ...
+
+    @property
+    def kwargs(self) -> Any: ...
+
+    @property
+    def reconnect_timeout(self) -> float: ...
+
+    @property
+    def credentials(self) -> Credentials: ...
+
+    @property
+    def closed(self) -> bool: ...
+
+    def replace_before(self, generation: int) -> None: ...
 
 
 class Guard:

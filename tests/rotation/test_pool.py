@@ -174,8 +174,8 @@ def test_ten_thousand_forced_races_hand_out_no_connection_of_a_replaced_credenti
 
         def race() -> None:
             while not stop.is_set():
-                with pool._guard._lock:
-                    for made in list(pool._guard._made):
+                with pool.guard._lock:
+                    for made in list(pool.guard._made):
                         made._rotation_generation = 0  # as if its login had begun before the change
                 time.sleep(0.01)
 
@@ -184,7 +184,7 @@ def test_ten_thousand_forced_races_hand_out_no_connection_of_a_replaced_credenti
         try:
             for _ in range(10_000):
                 connection = pool.getconn()
-                if getattr(connection, "_rotation_generation") < pool._guard.minimum and connection.closed:  # noqa: B009
+                if getattr(connection, "_rotation_generation") < pool.guard.minimum and connection.closed:  # noqa: B009
                     wrong += 1
                 pool.putconn(connection)
         finally:
