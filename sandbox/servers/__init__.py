@@ -4,5 +4,18 @@
 """
 
 from sandbox.servers.client import Parts, ServerStatus, logs, start, start_parts, status, stop
+from sandbox.servers.errors import NotRunning, NotSupported, ServerError, ServerFailed
 
-__all__ = ["start", "start_parts", "stop", "status", "logs", "ServerStatus", "Parts"]
+__all__ = [
+    "start",
+    "start_parts",
+    "stop",
+    "status",
+    "logs",
+    "ServerStatus",
+    "Parts",
+    "ServerError",
+    "ServerFailed",
+    "NotRunning",
+    "NotSupported",
+]

@@ -25,7 +25,7 @@ START_DEADLINE = 180.0  # seconds without a word of progress
 SUPERVISOR_DEADLINE = 20.0
 STOP_DEADLINE = 60.0
 ANSWER_DEADLINE = 20.0
-_ours: dict[Path, subprocess.Popen[bytes]] = {}  # kept so that they are reaped
+_ours: dict[Path, list[subprocess.Popen[bytes]]] = {}  # kept so that they are reaped
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +165,7 @@ def _spawn(state_dir: Path, owner: int | None, log: Path) -> subprocess.Popen[by
     if owner is not None:
         command.append(f"--owner={owner}")
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    with log.open("ab") as output:
+    with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as output:
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -175,13 +175,12 @@ def _spawn(state_dir: Path, owner: int | None, log: Path) -> subprocess.Popen[by
             env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
             start_new_session=True,
         )
-    _ours[state_dir] = process
+    _ours.setdefault(state_dir, []).append(process)
     return process
 
 
 def _wait_for_end(state_dir: Path) -> None:
     """Until no supervisor holds the lock. Raises ServerFailed where one does not end."""
-    process = _ours.pop(state_dir, None)
     end = time.monotonic() + STOP_DEADLINE
     with suppress(FileNotFoundError), (state_dir / place.LOCK).open("w") as lock:
         while True:
@@ -194,5 +193,5 @@ def _wait_for_end(state_dir: Path) -> None:
                         f"the supervisor at {state_dir} did not end within {STOP_DEADLINE:.0f} s"
                     ) from None
             time.sleep(0.02)
-    if process is not None:
+    for process in _ours.pop(state_dir, []):
         process.wait(timeout=STOP_DEADLINE)

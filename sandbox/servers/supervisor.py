@@ -49,6 +49,7 @@ class Supervisor:
         self._controllers = ControllerHost(state_dir, self._fleet.ports, self._fleet.authority, self._prepare, note)
         self._ended = asyncio.Event()
         self._kill = False
+        self.orphaned = False  # the owner has ended
 
     async def run(self, owner: int | None) -> None:
         loop = asyncio.get_running_loop()
@@ -66,7 +67,7 @@ class Supervisor:
 
     def _follow(self, owner: int) -> None:
         def end() -> None:
-            self._kill = True
+            self._kill = self.orphaned = True
             self._ended.set()
 
         try:
@@ -184,7 +185,7 @@ def main() -> int:
         supervisor = Supervisor(state_dir)
         asyncio.run(supervisor.run(options.owner))
         note("supervisor ended")
-        if options.owner is not None:
+        if supervisor.orphaned:
             remove(state_dir)
     return 0
 
