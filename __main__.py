@@ -21,6 +21,7 @@ workloads = [
             "namespace": entry.namespace,
             "secrets": entry.secret_args(),
             "token_ttl": settings.vault_token_ttl,
+            **({"image": entry.image} if entry.image else {}),
         },
     )
     for entry in settings.workloads

@@ -72,6 +72,11 @@ class WorkloadSecret(_Model):
     database_role: str = ""
     kv_path: str = ""
     aws_secret: str = ""
+    sealed_file: str = ""
+    sops_file: str = ""
+    template: str = ""
+    file_mode: str = ""
+    command: str = ""
     existing: bool = False
     kms_key_arn: str = ""
     generate: list[str] = []
@@ -84,6 +89,7 @@ class WorkloadEntry(_Model):
 
     name: str
     namespace: str
+    image: str = ""
     secrets: list[WorkloadSecret]
 
     def secret_args(self) -> list[WorkloadSecretArgs]:
@@ -108,6 +114,10 @@ class StackConfig(_Model):
     oidc_provider: OidcProviderMode
     namespaces: Annotated[list[str], BeforeValidator(_structured)]
     operator_replicas: int
+    injector_replicas: int
+    sealing_certificate: str
+    sealing_key_period: str
+    repository: str
     vault_address: str
     vault_ca_certificate: str
     vault_audience: str
@@ -155,9 +165,13 @@ class StackConfig(_Model):
             "reviewer": self.vault_reviewer,
         }
 
+    def uses(self, delivery: Delivery) -> bool:
+        """Whether any workload's secret is delivered so."""
+        return any(secret.delivery is delivery for workload in self.workloads for secret in workload.secrets)
+
     def platform(self, database_password: pulumi.Input[str]) -> SecretPlatformArgs:
         """The arguments of the SecretPlatform."""
-        return {
+        arguments: SecretPlatformArgs = {
             "account": self.account(),
             "cluster": {"issuer": self.cluster_issuer, "oidc_provider": self.oidc_provider},
             "vault": {
@@ -174,7 +188,14 @@ class StackConfig(_Model):
             "role_prefix": self.role_prefix,
             "permissions_boundary": self.permissions_boundary,
             "allow_immediate_deletion": self.immediate_secret_deletion,
+            "repository": self.repository,
         }
+        if self.uses(Delivery.AGENT):
+            arguments["injector"] = {"replicas": self.injector_replicas, "namespaces": self.namespaces}
+        if self.uses(Delivery.SEALED):
+            arguments["sealed_secrets"] = {"key_period": self.sealing_key_period}
+            arguments["sealing_certificate"] = self.sealing_certificate
+        return arguments
 
 
 StackConfig.model_rebuild()

@@ -10,7 +10,9 @@ from components.aws.account import AwsAccountArgs, checked
 from components.aws.oidc_provider import OidcProvider, OidcProviderMode
 from components.errors import ArgumentError
 from components.kubernetes.external_secrets_operator import ExternalSecretsOperator, ExternalSecretsOperatorArgs
+from components.kubernetes.sealed_secrets_controller import SealedSecretsController, SealedSecretsControllerArgs
 from components.names import dns_label, https_url
+from components.vault.agent_injector import VaultAgentInjector
 from components.vault.database_engine import VaultDatabaseEngine, VaultDatabaseEngineArgs
 from components.vault.kubernetes_auth import ReviewerMode, VaultKubernetesAuth, VaultKubernetesAuthArgs
 from components.vault.kubernetes_role import DEFAULT_AUDIENCE
@@ -37,6 +39,17 @@ class VaultAddressArgs(TypedDict):
     """The audience of the tokens that workloads log in with; default `vault`."""
 
 
+class InjectorArgs(TypedDict):
+    """The Vault Agent Injector, for the delivery `agent`."""
+
+    replicas: NotRequired[int]
+    """Webhook replicas; default 2."""
+    namespaces: NotRequired[Sequence[str]]
+    """Only pods in these namespaces are looked at; default the platform's."""
+    alert: NotRequired[bool]
+    """A PrometheusRule for pods that were passed over; needs the Prometheus Operator's CRDs. Default false."""
+
+
 class SecretPlatformArgs(TypedDict):
     """Arguments of SecretPlatform."""
 
@@ -56,6 +69,14 @@ class SecretPlatformArgs(TypedDict):
     """The KV engine; default at `secret`."""
     operator: NotRequired[ExternalSecretsOperatorArgs]
     """External Secrets Operator."""
+    injector: NotRequired[InjectorArgs]
+    """Install the Vault Agent Injector, which the delivery `agent` needs; default none."""
+    sealed_secrets: NotRequired[SealedSecretsControllerArgs]
+    """Install the sealed-secrets controller, which the delivery `sealed` needs; default none."""
+    sealing_certificate: NotRequired[str]
+    """PEM of the controller's certificate, from `gitops sealed fetch-cert`; needed where values are sealed here."""
+    repository: NotRequired[str]
+    """The folder from which paths of sealed and SOPS files start; default the program's."""
     role_path: NotRequired[str]
     """The path of the workloads' IAM roles, such as `/workloads/`; default `/`."""
     role_prefix: NotRequired[str]
@@ -120,11 +141,33 @@ class SecretPlatform(pulumi.ComponentResource):
         self.kv = VaultKv(f"{name}-kv", args.get("kv", {}), child)
         self.auth = VaultKubernetesAuth(f"{name}-auth", args.get("kubernetes_auth", {}), child)
         self.operator = ExternalSecretsOperator(f"{name}-operator", args.get("operator", {}), child)
+        self.injector = self._make_injector(name, args)
+        self.sealing_certificate = args.get("sealing_certificate", "")
+        self.repository = args.get("repository") or "."
+        self.sealed_secrets: SealedSecretsController | None = None
+        if "sealed_secrets" in args:
+            self.sealed_secrets = SealedSecretsController(f"{name}-sealed-secrets", args["sealed_secrets"], child)
         audience = self.vault.get("audience", DEFAULT_AUDIENCE)
         # A Vault that reviews a token with the token itself needs one that the API server accepts as well.
         reviewing = [self.issuer] if self.auth.reviewer is ReviewerMode.CLIENT else []
         self.audiences = [audience, *reviewing]
         self.register_outputs({})
+
+    def _make_injector(self, name: str, args: SecretPlatformArgs) -> VaultAgentInjector | None:
+        if "injector" not in args:
+            return None
+        settings = args["injector"]
+        return VaultAgentInjector(
+            f"{name}-injector",
+            {
+                "vault_address": self.vault["address"],
+                "vault_ca": self.vault.get("ca_certificate", ""),
+                "replicas": settings.get("replicas", 2),
+                "namespaces": settings.get("namespaces", args["namespaces"]),
+                "alert": settings.get("alert", False),
+            },
+            pulumi.ResourceOptions(parent=self),
+        )
 
     def _make_namespaces(self, name: str, namespaces: Sequence[str]) -> Mapping[str, pulumi.Output[str]]:
         if not namespaces:

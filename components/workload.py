@@ -1,15 +1,15 @@
 """What an application team declares: a workload's identity, what it may read, and how each secret reaches it."""
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import NotRequired, TypedDict
 
 import pulumi
 import pulumi_kubernetes as k8s
-import pulumi_random as random
 
 from components.aws.irsa_role import IrsaRole
-from components.aws.managed_secret import ManagedSecret, ManagedSecretArgs
-from components.aws.secret_reader import GrantedSecretArgs, grant_read
+from components.aws.secret_reader import grant_read
+from components.errors import ArgumentError
 from components.kubernetes.external_secrets import (
     DatabaseExternalSecret,
     KvExternalSecret,
@@ -17,22 +17,26 @@ from components.kubernetes.external_secrets import (
     database_url,
 )
 from components.kubernetes.external_secrets_operator import ServiceAccountTokenGrant
+from components.kubernetes.sealed_secret import SealedSecret, SealedSecretArgs
 from components.kubernetes.secret_stores import AwsSecretStore, VaultLoginArgs, VaultSecretStore
 from components.names import dns_label, dns_name
 from components.platform import SecretPlatform
+from components.vault.agent_injection import Injection
 from components.vault.kubernetes_role import VaultKubernetesRole
-from components.vault.kv import VaultKvSecret
 from components.vault.policies import PolicyRuleArgs, VaultPolicy
+from components.workload_pod import check_platform, deployment, injection_of, target_of
 from components.workload_secrets import (
     DEFAULT_ROLLOUT,
     Delivery,
     WorkloadSecretArgs,
     check_secrets,
+    delivery_of,
+    described,
+    kv_path_of,
     refresh_interval,
     source_of,
 )
-
-GENERATED_LENGTH = 32
+from components.workload_values import WorkloadValues
 
 
 class WorkloadArgs(TypedDict):
@@ -46,6 +50,8 @@ class WorkloadArgs(TypedDict):
     """One of the platform's namespaces."""
     secrets: Sequence[WorkloadSecretArgs]
     """What it may read, at least one; nothing else is granted."""
+    image: NotRequired[str]
+    """Run it: a Deployment of this image, with its secrets as files. Default none; see `injection` for a pod of the team's own."""
     token_ttl: NotRequired[str]
     """TTL of its tokens for Vault, at least the TTL of its leases; default `1h`."""
 
@@ -55,7 +61,10 @@ class WorkloadDelivery(TypedDict):
 
     workload: str
     namespace: str
-    secret: pulumi.Output[str]
+    secret: NotRequired[pulumi.Output[str]]
+    """The Kubernetes Secret."""
+    target: NotRequired[str]
+    """The file in the pod, where there is no Kubernetes Secret."""
     source: str
     delivery: str
 
@@ -75,6 +84,7 @@ class Workload(pulumi.ComponentResource):
         self._platform = args["platform"]
         self._workload = dns_name(args["workload_name"], "workload_name")
         self._secrets = args["secrets"]
+        self._by_agent = [secret for secret in self._secrets if secret.get("delivery") == Delivery.AGENT]
         self._token_ttl = args.get("token_ttl", "1h")
         namespace = dns_label(args["namespace"], "namespace")
         check_secrets(
@@ -85,6 +95,8 @@ class Workload(pulumi.ComponentResource):
             roles=self._platform.database.roles,
             token_ttl=self._token_ttl,
         )
+        if self._by_agent:
+            check_platform(self._workload, self._platform)
         self._child = pulumi.ResourceOptions(parent=self)
         self._identity = f"{namespace}-{self._workload}"
         self._namespace_name = namespace
@@ -92,32 +104,62 @@ class Workload(pulumi.ComponentResource):
 
         role = self._aws_role()
         self._service_account = self._make_service_account(role)
-        token_grant = self._token_grant()
-        stored = self._stored_values()
-        self._delivered_by = pulumi.ResourceOptions(
-            parent=self, depends_on=[self._platform.operator.release, token_grant.binding]
-        )
+        self._delivered_by = self._operator_ready()
+        values = WorkloadValues(self._name, self._platform, self._child)
+        stored, self._granted = values.stored(self._secrets, self._kv_path)
+        self._values = values
         login = self._vault_login()
         vault_store = self._vault_store(login)
         aws_store = self._aws_store(role)
         builders: Mapping[str, Callable[[WorkloadSecretArgs], pulumi.Output[str]]] = {
             "database_role": lambda secret: self._database(secret, login),
             "kv_path": lambda secret: self._kv(secret, vault_store, stored),
+            "sops_file": lambda secret: self._kv(secret, vault_store, stored),
             "aws_secret": lambda secret: self._aws(secret, aws_store, stored),
+            "sealed_file": self._sealed,
+            "generate": self._sealed,
         }
-        self.deliveries = [
-            {
-                "workload": self._workload,
-                "namespace": namespace,
-                "secret": builders[source_of(secret)](secret),
-                "source": _described(self._platform, secret),
-                "delivery": Delivery.EXTERNAL_SECRET.value,
-            }
-            for secret in self._secrets
-        ]
-        self.register_outputs({})
+        self.deliveries = [self._delivered(secret, builders[source_of(secret)]) for secret in self._secrets]
+        if "image" in args:
+            deployment(
+                f"{name}-deployment",
+                workload=self._workload,
+                namespace=self._namespace,
+                service_account=self._service_account,
+                image=args["image"],
+                injection=self.injection(),
+                secret_names=[found["secret"] for found in self.deliveries if "secret" in found],
+                opts=self._after(*(stored[secret["name"]] for secret in self._by_agent if secret["name"] in stored)),
+            )
+        self.register_outputs({"deliveries": self.deliveries})
+
+    def injection(self) -> Injection | None:
+        """What the agent does for the secrets of the delivery `agent`; None without such.
+
+        For a pod of the team's own: `inject_transform(workload.injection())`.
+        """
+        return injection_of(self._platform, self._identity, self._by_agent) if self._by_agent else None
+
+    def _delivered(
+        self, secret: WorkloadSecretArgs, build: Callable[[WorkloadSecretArgs], pulumi.Output[str]]
+    ) -> WorkloadDelivery:
+        delivery = delivery_of(secret)
+        found: WorkloadDelivery = {
+            "workload": self._workload,
+            "namespace": self._namespace_name,
+            "source": described(secret, database=self._platform.database.mount, kv=self._platform.kv.mount),
+            "delivery": delivery.value,
+        }
+        if delivery is Delivery.AGENT:
+            found["target"] = target_of(secret)
+        else:
+            found["secret"] = build(secret)
+        return found
 
     # -- identities and grants ---------------------------------------------------------------------------------------
+
+    def _kv_path(self, secret: WorkloadSecretArgs) -> str | None:
+        return kv_path_of(secret, self._namespace_name, self._workload)
 
     def _from(self, source: str) -> list[WorkloadSecretArgs]:
         return [secret for secret in self._secrets if source in secret]
@@ -143,18 +185,21 @@ class Workload(pulumi.ComponentResource):
 
     def _make_service_account(self, role: IrsaRole | None) -> pulumi.Output[str]:
         annotations = {"eks.amazonaws.com/role-arn": role.arn} if role else {}
-        account = k8s.core.v1.ServiceAccount(
+        self._account = k8s.core.v1.ServiceAccount(
             f"{self._name}-service-account",
             metadata={"name": self._workload, "namespace": self._namespace, "annotations": annotations},
             automount_service_account_token=False,
             opts=self._child,
         )
-        name: pulumi.Output[str] = account.metadata["name"]
+        name: pulumi.Output[str] = self._account.metadata["name"]
         return name
 
-    def _token_grant(self) -> ServiceAccountTokenGrant:
+    def _operator_ready(self) -> pulumi.ResourceOptions:
+        """For what the operator delivers: after the operator, and after it may log in for this workload."""
         operator = self._platform.operator
-        return ServiceAccountTokenGrant(
+        if all(delivery_of(secret) in (Delivery.AGENT, Delivery.SEALED) for secret in self._secrets):
+            return self._child
+        grant = ServiceAccountTokenGrant(
             f"{self._name}-token",
             {
                 "namespace": self._namespace,
@@ -164,12 +209,13 @@ class Workload(pulumi.ComponentResource):
             },
             self._child,
         )
+        return pulumi.ResourceOptions(parent=self, depends_on=[operator.release, grant.binding])
 
     def _vault_login(self) -> VaultLoginArgs | None:
         platform = self._platform
         rules: list[PolicyRuleArgs] = []
         rules += [platform.database.reader(secret["database_role"]) for secret in self._from("database_role")]
-        rules += [platform.kv.reader(secret["kv_path"]) for secret in self._from("kv_path")]
+        rules += [platform.kv.reader(path) for secret in self._secrets if (path := self._kv_path(secret))]
         if not rules:
             return None
         policy = VaultPolicy(f"{self._name}-policy", {"policy_name": self._identity, "rules": rules}, self._child)
@@ -197,55 +243,9 @@ class Workload(pulumi.ComponentResource):
 
     # -- values, stores, deliveries ----------------------------------------------------------------------------------
 
-    def _stored_values(self) -> Mapping[str, pulumi.Resource]:
-        """What is kept for this workload in KV and Secrets Manager, by the name of the secret."""
-        stored: dict[str, pulumi.Resource] = {}
-        for secret in self._from("kv_path"):
-            if secret.get("generate"):
-                stored[secret["name"]] = VaultKvSecret(
-                    f"{self._name}-{secret['name']}-value",
-                    {
-                        "mount": self._platform.kv.mount_path,
-                        "path": secret["kv_path"],
-                        "value": self._generated(secret),
-                    },
-                    self._child,
-                )
-        granted: list[GrantedSecretArgs] = []
-        for secret in self._from("aws_secret"):
-            grant: GrantedSecretArgs = {"name": secret["aws_secret"]}
-            if not secret.get("existing", False):
-                managed = self._managed(secret)
-                stored[secret["name"]] = managed
-                grant["kms_key_arn"] = managed.kms_key_arn
-            elif "kms_key_arn" in secret:
-                grant["kms_key_arn"] = secret["kms_key_arn"]
-            granted.append(grant)
-        self._granted = granted
-        return stored
-
-    def _managed(self, secret: WorkloadSecretArgs) -> ManagedSecret:
-        platform = self._platform
-        arguments: ManagedSecretArgs = {
-            "account": platform.account,
-            "secret_name": secret["aws_secret"],
-            "allow_immediate_deletion": platform.allow_immediate_deletion,
-            "tags": platform.tags,
-        }
-        if secret.get("generate"):
-            arguments["value"] = self._generated(secret)
-        return ManagedSecret(f"{self._name}-{secret['name']}-value", arguments, self._child)
-
-    def _generated(self, secret: WorkloadSecretArgs) -> Mapping[str, pulumi.Output[str]]:
-        return {
-            key: random.RandomPassword(
-                f"{self._name}-{secret['name']}-{key}", length=GENERATED_LENGTH, special=False, opts=self._child
-            ).result
-            for key in secret["generate"]
-        }
-
     def _vault_store(self, login: VaultLoginArgs | None) -> VaultSecretStore | None:
-        if login is None or not self._from("kv_path"):
+        by_operator = [secret for secret in self._secrets if secret not in self._by_agent and self._kv_path(secret)]
+        if login is None or not by_operator:
             return None
         return VaultSecretStore(
             f"{self._name}-vault-store",
@@ -311,7 +311,7 @@ class Workload(pulumi.ComponentResource):
                 "namespace": self._namespace,
                 "secret_name": secret["name"],
                 "store_name": store.store_name,
-                "key": secret["kv_path"],
+                "key": str(self._kv_path(secret)),
                 "refresh_interval": secret.get("refresh_interval", "15m"),
                 "wait": value is not None,
             },
@@ -335,15 +335,22 @@ class Workload(pulumi.ComponentResource):
             self._after(stored.get(secret["name"])),
         ).secret_name
 
-    def _after(self, value: pulumi.Resource | None) -> pulumi.ResourceOptions:
-        if value is None:
-            return self._delivered_by
-        return pulumi.ResourceOptions.merge(self._delivered_by, pulumi.ResourceOptions(depends_on=[value]))
+    def _sealed(self, secret: WorkloadSecretArgs) -> pulumi.Output[str]:
+        platform = self._platform
+        if platform.sealed_secrets is None:
+            raise ArgumentError(
+                f"{self._workload}: {secret['name']}: delivery: 'sealed' needs the controller; give the platform `sealed_secrets`"
+            )
+        arguments: SealedSecretArgs = {"namespace": self._namespace_name, "secret_name": secret["name"]}
+        if "sealed_file" in secret:
+            arguments["file"] = str(Path(platform.repository) / secret["sealed_file"])
+        else:
+            arguments["data"] = self._values.generated(secret)
+            if platform.sealing_certificate:
+                arguments["certificate"] = platform.sealing_certificate
+        ready = pulumi.ResourceOptions(parent=self, depends_on=[platform.sealed_secrets, self._account])
+        return SealedSecret(f"{self._name}-{secret['name']}", arguments, ready).secret_name
 
-
-def _described(platform: SecretPlatform, secret: WorkloadSecretArgs) -> str:
-    if "database_role" in secret:
-        return f"vault {platform.database.mount}/creds/{secret['database_role']}"
-    if "kv_path" in secret:
-        return f"vault {platform.kv.mount}/{secret['kv_path']}"
-    return f"secretsmanager {secret['aws_secret']}"
+    def _after(self, *values: pulumi.Resource | None) -> pulumi.ResourceOptions:
+        there = [value for value in values if value is not None]
+        return pulumi.ResourceOptions.merge(self._delivered_by, pulumi.ResourceOptions(depends_on=there))

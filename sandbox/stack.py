@@ -21,6 +21,7 @@ import psycopg
 import yaml
 from psycopg import sql
 
+from sandbox import repository
 from sandbox.endpoints import Endpoints
 from sandbox.engine.secrets import Crypter
 from sandbox.providers.vault.client import VaultClient
@@ -56,6 +57,7 @@ def environment(endpoints: Endpoints) -> dict[str, str]:
     state_dir = Path(endpoints.state_dir)
     result = {name: value for name, value in os.environ.items() if name != "PULUMI_CONFIG_PASSPHRASE"}
     result |= endpoints.env()
+    result["SOPS_AGE_KEY_FILE"] = str(repository.age_key_file(endpoints))
     result["PULUMI_CONFIG_PASSPHRASE_FILE"] = str(passphrase_file(state_dir))
     result["PATH"] = f"{Path(sys.prefix) / 'bin'}{os.pathsep}{result.get('PATH', '')}"
     result["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), result.get("PYTHONPATH")]))
@@ -84,6 +86,8 @@ def settings(endpoints: Endpoints) -> dict[str, Any]:
         "databaseUser": endpoints.postgres.admin_user,
         "databaseSslMode": "disable",  # loopback
         "allowUnencryptedDatabase": True,
+        "sealingCertificate": repository.sealing_certificate(endpoints),
+        "repository": str(repository.folder(endpoints)),
     }
 
 
@@ -95,6 +99,7 @@ def write_config(endpoints: Endpoints) -> Path:
     base = Path(os.environ.get("STRONGROOM_STACK_CONFIG") or ROOT / f"Pulumi.{STACK}.yaml")
     state_dir = Path(endpoints.state_dir)
     path = state_dir / f"Pulumi.{STACK}.yaml"
+    repository.prepare(endpoints)
     try:
         content = yaml.safe_load(base.read_text(encoding="utf-8")) or {}
     except (OSError, yaml.YAMLError) as error:

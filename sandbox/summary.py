@@ -65,7 +65,7 @@ def page(
     for heading in ("workload", "secret", "from", "keys"):
         table.add_column(heading)
     for delivery in deliveries:
-        keys = secret_keys(endpoints, delivery["namespace"], delivery["secret"]) if delivery.get("secret") else []
+        keys = delivered_keys(endpoints, delivery)
         workload = f"{delivery['namespace']}/{delivery['workload']}"
         where = delivery.get("secret") or delivery.get("target", "")
         table.add_row(workload, where, delivery.get("source", ""), ", ".join(keys) or "[dim]not yet[/]")
@@ -76,6 +76,14 @@ def page(
         table.add_row(f"[bold]{command}[/]", meaning)
     console.print(table)
     console.print(f"\n[dim]{stack.PROJECT} {stack.STACK} is up in {seconds:.1f} s[/]", highlight=False)
+
+
+def delivered_keys(endpoints: Endpoints, delivery: Mapping[str, Any]) -> list[str]:
+    """What the workload finds: the keys of its Secret, or the file in its pod; empty where it is not there."""
+    if delivery.get("secret"):
+        return secret_keys(endpoints, delivery["namespace"], delivery["secret"])
+    pod = Path(endpoints.state_dir) / "pods" / delivery["namespace"] / delivery["workload"]
+    return ["a file in the pod"] if (pod / delivery["target"].lstrip("/")).exists() else []
 
 
 def secret_keys(endpoints: Endpoints, namespace: str, name: str) -> list[str]:

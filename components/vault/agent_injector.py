@@ -22,7 +22,7 @@ class VaultAgentInjectorArgs(TypedDict):
     vault_address: pulumi.Input[str]
     """Vault's URL, https; every agent's default."""
     vault_ca: NotRequired[pulumi.Input[str]]
-    """PEM of the CA that signed Vault's certificate, given to every agent; default what the agent's image trusts."""
+    """PEM of the CA that signed Vault's certificate, given to every agent; default (or empty) what the agent's image trusts."""
     auth_path: NotRequired[str]
     """The Kubernetes auth mount, default `auth/kubernetes`."""
     namespace: NotRequired[str]
@@ -119,7 +119,7 @@ def injector_values(name: str, args: VaultAgentInjectorArgs) -> dict[str, Any]:
             "namespaceSelector": _selector(args.get("namespace", "vault"), args.get("namespaces")),
         },
     }
-    if "vault_ca" in args:
+    if args.get("vault_ca"):
         ca = pulumi.Output.from_input(args["vault_ca"]).apply(lambda pem: base64.b64encode(pem.encode()).decode())
         values["extraEnvironmentVars"] = {"AGENT_INJECT_VAULT_CACERT_BYTES": ca}
     more = args.get("values", {})
