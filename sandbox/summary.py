@@ -16,6 +16,7 @@ from sandbox.endpoints import Endpoints
 from sandbox.servers import ServerStatus
 from sandbox.toolchain.paths import wheel_binary
 
+WIDTH = 140  # where the output is no terminal, which has a width of its own
 NEXT = (
     ('eval "$(make -s env)"', "then kubectl, bao, aws and psql talk to the sandbox"),
     ("kubectl get externalsecrets -A", "what is delivered, and when it was refreshed"),
@@ -57,13 +58,15 @@ def page(
     seconds: float,
 ) -> None:
     """The page at the end of `up`. It shows names and keys, never a value."""
+    if not console.is_terminal:
+        console.width = WIDTH
     console.print()
     servers(console, found)
     console.print()
     deliveries = outputs.get("deliveries") or []
     table = Table(title="What was delivered", title_justify="left", box=None)
     for heading in ("workload", "secret", "from", "keys"):
-        table.add_column(heading)
+        table.add_column(heading, overflow="fold")
     for delivery in deliveries:
         keys = delivered_keys(endpoints, delivery)
         workload = f"{delivery['namespace']}/{delivery['workload']}"

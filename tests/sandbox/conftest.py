@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.sandbox.dev_stack import DevStack
-from tests.sandbox.inventory import database_users, everything
 
 from sandbox import servers
+from tests.sandbox.dev_stack import DevStack
+from tests.sandbox.inventory import database_users, everything
 
 pytestmark = pytest.mark.sandbox
 

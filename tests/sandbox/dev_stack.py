@@ -128,6 +128,20 @@ class DevStack:
         began = time.monotonic()
         return self.finish(self.start(action, config), began)
 
+    def plain(self, action: str) -> str:
+        """What a run says to people, instead of JSON."""
+        done = subprocess.run(
+            self.command(action),
+            env=stack.environment(self.endpoints),
+            cwd=stack.ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=240,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
     def up(self, config: Mapping[str, Any] | None = None) -> Run:
         """Run `up`; it must succeed."""
         run = self.run("up", config)
@@ -181,7 +195,10 @@ class DevStack:
     def answers(self, *arguments: str) -> bool:
         """Whether kubectl says yes (exit code 0), as `auth can-i` does."""
         command = [str(wheel_binary("kubectl")), *arguments]
-        return subprocess.run(command, env=self.environment(), capture_output=True, check=False, timeout=60).returncode == 0
+        return (
+            subprocess.run(command, env=self.environment(), capture_output=True, check=False, timeout=60).returncode
+            == 0
+        )
 
     def secret(self, name: str, namespace: str = "production") -> dict[str, str]:
         """A Kubernetes Secret, decoded."""

@@ -8,6 +8,7 @@ from typing import Any
 import boto3
 import hvac
 import psycopg
+
 from tests.sandbox.dev_stack import DevStack
 
 KINDS = (

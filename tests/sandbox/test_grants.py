@@ -11,6 +11,7 @@ import hvac
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
+
 from tests.sandbox.dev_stack import DevStack
 
 pytestmark = pytest.mark.sandbox
@@ -50,7 +51,9 @@ def as_workload(dev: DevStack, service: str) -> Any:
 
 
 def refused_by_vault(dev: DevStack, token: str) -> None:
-    with pytest.raises((hvac.exceptions.Forbidden, hvac.exceptions.InvalidRequest, hvac.exceptions.InternalServerError)):
+    with pytest.raises(
+        (hvac.exceptions.Forbidden, hvac.exceptions.InvalidRequest, hvac.exceptions.InternalServerError)
+    ):
         vault_login(dev, token)
 
 

@@ -1,0 +1,69 @@
+"""A wrong configuration is one clear error for each mistake, before anything is created."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.sandbox.dev_stack import DevStack
+from tests.sandbox.inventory import everything
+
+pytestmark = pytest.mark.sandbox
+Change = Callable[[dict[str, Any]], object]
+
+
+def put(key: str, value: Any) -> Change:
+    return lambda config: config.__setitem__(f"strongroom:{key}", value)
+
+
+def without(key: str) -> Change:
+    return lambda config: config.pop(f"strongroom:{key}")
+
+
+def first_secret(**fields: Any) -> Change:
+    return lambda config: config["strongroom:workloads"][0]["secrets"][0].update(fields)
+
+
+CASES = [
+    pytest.param(put("operatorReplicas", "many"), ["operatorReplicas", "integer", "many"], id="wrong type"),
+    pytest.param(put("databseRoles", []), ["databseRoles", "databaseRoles"], id="unknown key"),
+    pytest.param(without("namespaces"), ["namespaces", "missing"], id="missing value"),
+    pytest.param(
+        put("databaseRoles", [{"name": "app-readwrite", "defaultTtl": "2h", "maxTtl": "1h"}]),
+        ["databaseRoles", "default_ttl '2h' is longer than max_ttl '1h'", "raise max_ttl"],
+        id="default above max",
+    ),
+    pytest.param(
+        first_secret(refreshInterval="23s"),
+        ["workloads[0]", "db-creds", "refresh_interval '23s' and rollout_time '5s'", "default_ttl '24s'", "lower"],
+        id="refresh does not fit",
+    ),
+    pytest.param(put("vaultTokenTtl", "10s"), ["token_ttl '10s'", "default_ttl '24s'", "raise token_ttl"], id="token"),
+    pytest.param(first_secret(refreshInterval="often"), ["refresh_interval: 'often'", "45m"], id="no duration"),
+    pytest.param(first_secret(keyPath="x"), ["workloads[0].secrets[0].keyPath", "unknown key"], id="unknown field"),
+    pytest.param(first_secret(databaseRole="nope"), ["'nope'", "app-readonly, app-readwrite"], id="unknown role"),
+    pytest.param(put("namespaces", ["elsewhere"]), ["workloads[0]", "'production'", "elsewhere"], id="namespace"),
+]
+
+
+@pytest.mark.parametrize(("change", "words"), CASES)
+@pytest.mark.parametrize("action", ["preview", "up"])
+def test_a_mistake_is_told_with_key_and_fix_and_nothing_is_done(
+    dev: DevStack, action: str, change: Change, words: list[str]
+) -> None:
+    run = dev.run(action, dev.changed_config(change))
+    assert run.code == 1
+    assert [word for word in words if word not in run.output] == []
+    assert "Traceback" not in run.output
+    assert run.changed == {}
+    assert dev.endpoints.postgres.admin_password not in run.output
+
+
+def test_nothing_was_created_by_any_mistake(dev: DevStack) -> None:
+    before = everything(dev)
+    for case in CASES[:4]:
+        change, _ = case.values
+        assert dev.run("up", dev.changed_config(change)).code == 1  # type: ignore[arg-type]
+    assert everything(dev) == before

@@ -1,0 +1,67 @@
+"""The engine is killed at random moments: the next `up` makes what was asked for, with nothing doubled or orphaned."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+
+from tests.sandbox.dev_stack import DevStack
+from tests.sandbox.inventory import database_users, everything, leases
+
+pytestmark = pytest.mark.sandbox
+FROM_NOTHING = 4  # kills of an `up` that has everything to make; the others have workloads to make or to remove
+
+
+def without_key_ids(inventory: set[str]) -> list[str]:
+    """Comparable between runs: a key's id is new each time, and one key too many still shows."""
+    return sorted(item.rpartition(" ")[0] if item.startswith("key ") else item for item in inventory)
+
+
+def test_after_sigkill_at_ten_random_moments_the_next_up_converges(dev: DevStack, empty_inventory: set[str]) -> None:
+    seed = random.randrange(10**6)
+    moment = random.Random(seed)
+    bare = dev.changed_config(lambda config: config["strongroom:workloads"].clear())
+    wanted: dict[str, list[str]] = {"full": without_key_ids(everything(dev))}
+    whole = dev.destroy().seconds
+    whole = dev.up().seconds
+    part = dev.up(bare).seconds
+    wanted["bare"] = without_key_ids(everything(dev))
+    killed = 0
+    for attempt in range(10):
+        if attempt < FROM_NOTHING:
+            dev.destroy()
+            target, config, length = "full", None, whole
+        else:
+            target = "bare" if attempt % 2 == 0 else "full"
+            config, length = (bare if target == "bare" else None), part
+        # The engine needs about a second before it changes anything; a kill before that would test nothing.
+        after = moment.uniform(1.0, max(length - 0.2, 1.5))
+        killed += dev.kill("up", config, after)
+        dev.up(config)
+        found = without_key_ids(everything(dev))
+        assert found == wanted[target], f"seed {seed}, attempt {attempt}, killed after {after:.2f} s"
+        assert dev.up(config).changed == {}
+    assert killed >= 5, f"seed {seed}: only {killed} runs were still going when they were to be killed"
+    if dev.dirty:
+        dev.up()
+    dev.destroy()
+    assert leases(dev) == []
+    assert everything(dev) | database_users(dev) == empty_inventory
+
+
+def test_a_destroy_that_was_killed_is_finished_by_the_next(dev: DevStack, empty_inventory: set[str]) -> None:
+    dev.kill("destroy", None, random.uniform(1.0, 4.0))
+    dev.destroy()
+    assert leases(dev) == []
+    assert everything(dev) | database_users(dev) == empty_inventory
+
+
+def test_what_was_delivered_survives_a_killed_run(dev: DevStack) -> None:
+    def longer(config: dict[str, Any]) -> None:
+        config["strongroom:databaseRoles"][0]["maxTtl"] = "12m"
+
+    dev.kill("up", dev.changed_config(longer), 1.3)
+    assert set(dev.secret("db-creds")) == {"username", "password", "DATABASE_URL"}
+    dev.up()

