@@ -22,7 +22,7 @@ async def create_pool(
     """``asyncpg.create_pool`` with credentials; give no user and no password.
 
     When the server has taken a new credential, idle connections are replaced at their next use and those in use when they
-    come back (``Pool.expire_connections``). An ended credential leaves asyncpg's idle connections to the server's own end of the session.
+    come back (``Pool.expire_connections``). An ended credential leaves idle connections to the server's own end of the session.
 
     Args:
         credentials: shared and closed by the caller, after the pool.

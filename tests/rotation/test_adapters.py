@@ -117,8 +117,9 @@ def test_an_asyncpg_pool_follows(
 ) -> None:
     async def scenario() -> None:
         endpoint = database.endpoint
+        credentials = Credentials(source)
         pool = await create_pool(
-            credentials=source,
+            credentials=credentials,
             host=endpoint.host,
             port=endpoint.port,
             database=endpoint.database,
@@ -129,14 +130,14 @@ def test_an_asyncpg_pool_follows(
         async with pool.acquire() as busy:
             source.once = [Credential(username=second[0], password="wrong")]
             source.set(*second)
-            await asyncio.to_thread(pool.credentials.refresh)
+            await asyncio.to_thread(credentials.refresh)
             until = time.monotonic() + 5
             while await pool.fetchval("SELECT session_user") != second[0]:
                 assert time.monotonic() < until
                 await asyncio.sleep(0.02)
             assert await busy.fetchval("SELECT session_user") == user[0]
         await pool.close()
-        await asyncio.to_thread(pool.credentials.close)
+        await asyncio.to_thread(credentials.close)
 
     asyncio.run(scenario())
 
