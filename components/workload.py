@@ -131,7 +131,7 @@ class Workload(pulumi.ComponentResource):
                 secret_names=[found["secret"] for found in self.deliveries if "secret" in found],
                 opts=self._after(*(stored[secret["name"]] for secret in self._by_agent if secret["name"] in stored)),
             )
-        self.register_outputs({"deliveries": self.deliveries})
+        self.register_outputs({})
 
     def injection(self) -> Injection | None:
         """What the agent does for the secrets of the delivery `agent`; None without such.

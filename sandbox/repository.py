@@ -53,7 +53,7 @@ def prepare(endpoints: Endpoints) -> None:
         return
     private_folder(file.parent)
     identity = pyrage.x25519.Identity.from_str(age_key_file(endpoints).read_text(encoding="utf-8").strip())
-    content = {"SMTP_USER": "report-mailer", "SMTP_PASSWORD": secrets.token_urlsafe(18)}
+    content = {"SMTP_USER": f"mailer-{secrets.token_hex(4)}", "SMTP_PASSWORD": secrets.token_urlsafe(18)}
     command = [str(wheel_binary("sops")), "encrypt", "--age", str(identity.to_public())]
     command += ["--input-type", "yaml", "--output-type", "yaml", "--filename-override", file.name]
     done = subprocess.run(

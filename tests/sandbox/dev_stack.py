@@ -36,21 +36,20 @@ def short_config() -> dict[str, Any]:
         {"name": "app-readwrite", "defaultTtl": f"{LEASE_SECONDS}s", "maxTtl": "10m"},
         {"name": "app-readonly", "defaultTtl": "1m", "maxTtl": "10m", "privileges": ["SELECT"]},
     ]
-    (payment,) = config["strongroom:workloads"]
+    (payment,) = (entry for entry in config["strongroom:workloads"] if entry["name"] == "payment-api")
     (database,) = (secret for secret in payment["secrets"] if "databaseRole" in secret)
     database |= {"refreshInterval": f"{REFRESH_SECONDS}s", "rolloutTime": "5s"}
     config["strongroom:namespaces"] = ["production", "staging"]
-    config["strongroom:workloads"].append(
-        {
-            "name": "reports",
-            "namespace": "production",
-            "secrets": [
-                {"name": "reports-db", "databaseRole": "app-readonly", "refreshInterval": "30s", "rolloutTime": "5s"},
-                {"name": "reports-config", "kvPath": "production/reports", "generate": ["REPORT_KEY"]},
-                {"name": "reports-keys", "awsSecret": "production/reports", "generate": ["REPORT_TOKEN"]},
-            ],
-        }
-    )
+    reports = {
+        "name": "reports",
+        "namespace": "production",
+        "secrets": [
+            {"name": "reports-db", "databaseRole": "app-readonly", "refreshInterval": "30s", "rolloutTime": "5s"},
+            {"name": "reports-config", "kvPath": "production/reports", "generate": ["REPORT_KEY"]},
+            {"name": "reports-keys", "awsSecret": "production/reports", "generate": ["REPORT_TOKEN"]},
+        ],
+    }
+    config["strongroom:workloads"] = [payment, reports]
     return config
 
 

