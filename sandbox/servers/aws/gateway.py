@@ -16,7 +16,7 @@ from typing import Any
 
 from werkzeug.test import run_wsgi_app
 
-from sandbox.servers.aws import backends, pod_identity, sts
+from sandbox.servers.aws import additions, backends, pod_identity, sts
 from sandbox.servers.aws.admin_api import AdminApi
 from sandbox.servers.aws.errors import AccessDenied, AwsError, NotAuthenticated, answer
 from sandbox.servers.aws.oidc import Provider, Tokens
@@ -74,6 +74,8 @@ class Gateway:
             request = parse(environ)
             result = self._answer(request, about)
         except AwsError as error:
+            if request and request.path.startswith("/_sandbox/"):
+                request.service = "sandbox"
             code = f" {error.code}"
             result = answer(error, request.service if request else "")
         except Exception as error:  # noqa: BLE001 - a bug of ours or of moto: no value of it may reach the log
@@ -168,6 +170,8 @@ class Gateway:
             return 200, JSON, json.dumps(self.rotations.cancel(request)).encode()
         if (request.service, request.action) == ("secretsmanager", "PutResourcePolicy"):
             check_resource_policy(request)
+        if (own := additions.answer(request)) is not None:
+            return own
         chunks, status, headers = run_wsgi_app(self._application, request.environ, buffered=True)
         code, body = int(status.partition(" ")[0]), b"".join(chunks)
         if request.action == "BatchGetSecretValue" and code == 200:

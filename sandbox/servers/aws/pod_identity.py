@@ -111,10 +111,8 @@ def _tagging(request: Request) -> dict[str, Any]:
     if request.action == "TagResource":
         one["tags"] = {**one["tags"], **(request.parameters.get("tags") or {})}
     elif request.action == "UntagResource":
-        keys = request.environ.get("QUERY_STRING", "")
-        from urllib.parse import parse_qs
-
-        for key in parse_qs(keys).get("tagKeys", []):
+        keys = request.parameters.get("tagKeys") or []
+        for key in [keys] if isinstance(keys, str) else keys:
             one["tags"].pop(key, None)
     else:
         return {"tags": one["tags"]}

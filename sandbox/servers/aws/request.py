@@ -11,7 +11,8 @@ from urllib.parse import parse_qs
 from sandbox.servers.aws.errors import AwsError
 
 MAX_BODY = 1_048_576  # a secret's value has at most 65,536 bytes, a policy far less
-_UNSIGNED = {"AssumeRoleWithWebIdentity"}
+_VERSIONS = {"2011-06-15": "sts", "2010-05-08": "iam"}  # how a request to a query service tells which
+_TARGETS = {"secretsmanager": "secretsmanager", "TrentService": "kms"}
 _READS = (
     "Get",
     "List",
@@ -70,9 +71,15 @@ def parse(environ: dict[str, Any]) -> Request:
     if len(scope) == 5:
         request.access_key, _, request.region, request.service, _ = scope
     _read_action(request)
-    if not request.service and request.action in _UNSIGNED:
-        request.service, request.region = "sts", "us-east-1"
+    if not request.service:
+        request.service, request.region = _service(request), "us-east-1"
     return request
+
+
+def _service(request: Request) -> str:
+    """The service of a request that is not signed, and so does not name it."""
+    target = request.headers.get("x-amz-target", "").partition(".")[0]
+    return _TARGETS.get(target) or _VERSIONS.get(str(request.parameters.get("Version", "")), "")
 
 
 def _read_action(request: Request) -> None:
@@ -101,7 +108,16 @@ def _read_rest(request: Request) -> None:
         ) from None
     request.environ["wsgi.input"] = io.BytesIO(request.body)
     request.action = operation.name
-    request.parameters = {**_json(request.body), **{name: str(value) for name, value in (parameters or {}).items()}}
+    asked = {name: values if len(values) > 1 else values[0] for name, values in parse_qs(request.query).items()}
+    request.parameters = {
+        **_json(request.body),
+        **asked,
+        **{name: str(value) for name, value in (parameters or {}).items()},
+    }
+    if "/clusters/" in request.path and "name" in request.parameters:
+        request.parameters.setdefault(
+            "clusterName", request.parameters["name"]
+        )  # the path calls it otherwise than the API
 
 
 def _json(body: bytes) -> dict[str, Any]:

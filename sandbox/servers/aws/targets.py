@@ -72,19 +72,9 @@ _WRITES_VALUE = {"CreateSecret", "PutSecretValue", "UpdateSecret"}
 def _secrets_manager(request: Request) -> Target:
     given = request.parameters
     if request.action in _NO_SECRET:
-        found = Target()
-        if request.action == "BatchGetSecretValue":
-            found.needs = [("secretsmanager:GetSecretValue", one) for one in _batch(request)]
-        return found
+        return Target()
     name = str(given.get("Name") if request.action == "CreateSecret" else given.get("SecretId") or "")
     return secret_target(request, name)
-
-
-def _batch(request: Request) -> list[Target]:
-    ids = request.parameters.get("SecretIdList")
-    if not ids:  # by filters: every secret; what may not be read is left out of the answer by the service
-        return []
-    return [secret_target(request, str(one), action="GetSecretValue") for one in ids]
 
 
 def secret_target(request: Request, name: str, *, action: str | None = None) -> Target:
@@ -118,8 +108,6 @@ def secret_target(request: Request, name: str, *, action: str | None = None) -> 
             context[f"secretsmanager:{key}"] = (
                 str(given[parameter]).lower() if isinstance(given[parameter], bool) else str(given[parameter])
             )
-    if action == "GetSecretValue" and not given.get("VersionId"):
-        context.setdefault("secretsmanager:versionstage", "AWSCURRENT")  # the stage that is read
     if given.get("VersionStages"):
         context["secretsmanager:versionstage"] = [str(one) for one in given["VersionStages"]]
     found.needs = _of_key(request, action, live, found.arn)

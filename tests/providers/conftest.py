@@ -1,0 +1,3 @@
+from tests.aws.fixtures import cloud
+
+__all__ = ["cloud"]
