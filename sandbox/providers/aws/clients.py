@@ -34,6 +34,9 @@ class Clients:
         self._session: Any = None
         self._clients: dict[tuple[str, str], Any] = {}
         self._lock = threading.Lock()
+        # KMS keys that are in a state, or about to be: no interrupted run left them behind.
+        self.recorded_keys: set[str] = set()
+        self.making_keys = threading.Lock()
 
     def __repr__(self) -> str:
         return f"Clients({self._endpoint!r}, {self.region!r})"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from typing import Any, ClassVar
 
 from sandbox.providers.aws.clients import Clients, absent, code
@@ -53,19 +52,15 @@ class Key(AwsResource):
         "tags": TAGS,
     }
 
-    def __init__(self) -> None:
-        self._made: set[str] = set()  # by this process: never an interrupted run's
-        self._lock = threading.Lock()
-
     def create(self, aws: Clients, inputs: Values) -> tuple[str, Values]:
         client = aws.kms(inputs)
         shown = {name: value for name, value in inputs.items() if name != "tagsAll" and not name.startswith("__")}
         mark = hashlib.sha256(f"{inputs.get(URN)} {sorted(shown.items(), key=str)}".encode()).hexdigest()[:32]
-        with self._lock:  # two at once could take over the same one
-            key_id = self._left_behind(client, mark) if inputs.get(URN) else None
+        with aws.making_keys:  # two at once could take over the same one
+            key_id = self._left_behind(aws, client, mark) if inputs.get(URN) else None
             if key_id is None:
                 key_id = self._make(client, inputs, mark)
-            self._made.add(key_id)
+            aws.recorded_keys.add(key_id)
         self._settings(client, key_id, {}, inputs)
         return key_id, self.computed(aws, key_id, inputs)
 
@@ -83,10 +78,11 @@ class Key(AwsResource):
             body["Policy"] = as_text(inputs["policy"])
         return str(client.create_key(**body)["KeyMetadata"]["KeyId"])
 
-    def _left_behind(self, client: Any, mark: str) -> str | None:
+    @staticmethod
+    def _left_behind(aws: Clients, client: Any, mark: str) -> str | None:
         for page in client.get_paginator("list_keys").paginate():
             for one in page["Keys"]:
-                if one["KeyId"] in self._made:
+                if one["KeyId"] in aws.recorded_keys:
                     continue
                 tags = client.list_resource_tags(KeyId=one["KeyId"])["Tags"]
                 if {"TagKey": MADE_FOR, "TagValue": mark} in tags:
@@ -106,7 +102,7 @@ class Key(AwsResource):
             (client.enable_key if new["isEnabled"] else client.disable_key)(KeyId=key_id)
 
     def read(self, aws: Clients, known: Values) -> Values | None:
-        self._made.add(known["id"])  # it is in a state: nobody left it behind
+        aws.recorded_keys.add(known["id"])  # it is in a state: nobody left it behind
         client = aws.kms(known)
         try:
             live = client.describe_key(KeyId=known["id"])["KeyMetadata"]
