@@ -1,0 +1,206 @@
+"""IAM policy documents: a string or an object, one statement or many, any case, any operator form.
+
+The grammar: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_grammar.html
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from policies.data import Undecided, items, mapping, opaque, parsed, plain, texts
+
+_POSITIVE = frozenset({"stringequals", "stringequalsignorecase", "stringlike", "arnequals", "arnlike"})
+_LITERAL = frozenset({"stringequals", "stringequalsignorecase"})  # a `*` in their values is only a star
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html: who calls, in one key
+_CALLER_KEYS = frozenset(
+    {
+        "aws:principalarn", "aws:principalaccount", "aws:principalorgid", "aws:principalorgpaths", "aws:sourceaccount",
+        "aws:sourcearn", "aws:sourceorgid", "kms:calleraccount", "aws:userid", "aws:sourceowner",
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One key of a condition block."""
+
+    operator: str  # lower case, without quantifier and IfExists
+    quantifier: str  # "", "forallvalues", "foranyvalue"
+    if_exists: bool
+    key: str  # lower case
+    values: tuple[Any, ...]
+
+    @property
+    def exact(self) -> bool:
+        """Whether it holds only for the values it names: present, equal, and no wildcard among them."""
+        return self.demands and not any(self._wild(value) for value in self.values)
+
+    @property
+    def demands(self) -> bool:
+        """Whether it holds only where the key is present and like one of the values."""
+        return self.operator in _POSITIVE and not self.if_exists and self.quantifier != "forallvalues" and bool(self.values)
+
+    @property
+    def wildcard(self) -> bool:
+        return any(self._wild(value) for value in self.values)
+
+    def _wild(self, value: Any) -> bool:
+        if not isinstance(value, str):
+            return False
+        return not value or (self.operator not in _LITERAL and ("*" in value or "?" in value))
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One statement; ``opaque`` where a part of it cannot be read."""
+
+    index: int
+    allows: bool
+    actions: tuple[Any, ...]
+    not_action: bool
+    resources: tuple[Any, ...]
+    not_resource: bool
+    principals: Mapping[str, tuple[Any, ...]]  # lower-case kind -> identifiers
+    not_principal: bool
+    conditions: tuple[Condition, ...]
+    opaque: bool
+
+    @property
+    def place(self) -> str:
+        return f"Statement[{self.index}]"
+
+    def acts(self, action: str) -> bool:
+        """Whether its actions match ``action`` ("kms:Decrypt"), by name or by wildcard."""
+        return any(isinstance(found, str) and glob(found.lower()).fullmatch(action.lower()) for found in self.actions)
+
+    @property
+    def every_action(self) -> bool:
+        return any(isinstance(found, str) and found.replace("*", "") in ("", ":") and found for found in self.actions)
+
+    @property
+    def every_resource(self) -> bool:
+        return "*" in self.resources
+
+    @property
+    def anyone(self) -> bool:
+        """Whether its principal is everyone."""
+        named = (*self.principals.get("aws", ()), *self.principals.get("*", ()))
+        return any(isinstance(found, str) and (found == "*" or re.fullmatch(r"arn:[^:]*:iam::\*:.*", found)) for found in named)
+
+    @property
+    def pins_caller(self) -> bool:
+        """Whether a condition says which account, organisation or principal may call."""
+        return any(found.demands and found.key in _CALLER_KEYS and not _all_wild(found.values) for found in self.conditions)
+
+
+def _all_wild(values: Iterable[Any]) -> bool:
+    return any(isinstance(value, str) and not value.strip("*?:") for value in values)
+
+
+@lru_cache(maxsize=4096)
+def glob(pattern: str) -> re.Pattern[str]:
+    """IAM's wildcards: ``*`` any characters, ``?`` one."""
+    collapsed = re.sub(r"\*+", "*", pattern[:2048])
+    return re.compile("".join(".*" if c == "*" else "." if c == "?" else re.escape(c) for c in collapsed), re.DOTALL)
+
+
+def statements(document: Any) -> tuple[Statement, ...]:
+    """The statements of ``document``; none where it is no policy."""
+    if isinstance(document, str):
+        return _of_text(document)
+    return tuple(_statements(document))
+
+
+def allowing(document: Any) -> Iterator[Statement]:
+    """The statements that grant."""
+    return (statement for statement in statements(document) if statement.allows)
+
+
+def undecided(document: Any, path: str) -> Iterator[Undecided]:
+    """One Undecided for each part of the document that cannot be read."""
+    if opaque(document):
+        yield Undecided(path)
+    else:
+        yield from (Undecided(f"{path}.{statement.place}") for statement in statements(document) if statement.opaque)
+
+
+@lru_cache(maxsize=2048)
+def _of_text(document: str) -> tuple[Statement, ...]:
+    return tuple(_statements(plain(parsed(document))))
+
+
+def _statements(document: Any) -> Iterator[Statement]:
+    body = _lower(document)
+    for index, raw in enumerate(items(body.get("statement"))):
+        if opaque(raw):
+            yield Statement(index, True, (), False, (), False, {}, False, (), True)
+            continue
+        part = _lower(raw)
+        effect = part.get("effect")
+        principal = part.get("principal", part.get("notprincipal"))
+        actions, resources = tuple(items(part.get("action", part.get("notaction")))), _resources(part)
+        principals, conditions = _principals(principal), tuple(_conditions(part.get("condition")))
+        unreadable = (
+            *actions, *resources, effect, principal, part.get("condition"),
+            *(value for values in principals.values() for value in values),
+            *(value for condition in conditions for value in condition.values),
+        )  # fmt: skip
+        yield Statement(
+            index=index,
+            allows=opaque(effect) or (isinstance(effect, str) and effect.lower() == "allow"),
+            actions=() if "notaction" in part else actions,
+            not_action="notaction" in part,
+            resources=() if "notresource" in part else resources,
+            not_resource="notresource" in part,
+            principals=principals,
+            not_principal="notprincipal" in part,
+            conditions=conditions,
+            opaque=any(opaque(value) for value in unreadable),
+        )
+
+
+def _resources(part: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(items(part.get("resource", part.get("notresource"))))
+
+
+def _principals(principal: Any) -> dict[str, tuple[Any, ...]]:
+    if isinstance(principal, str):
+        return {"*": (principal,)}
+    return {kind: tuple(items(value)) for kind, value in _lower(principal).items()}
+
+
+def _conditions(block: Any) -> Iterator[Condition]:
+    for name, keys in mapping(block).items():
+        quantifier, _, operator = name.lower().rpartition(":")
+        if_exists = operator.endswith("ifexists")
+        for key, value in mapping(keys).items():
+            yield Condition(operator.removesuffix("ifexists"), quantifier, if_exists, key.lower(), tuple(items(value)))
+        if opaque(keys):
+            yield Condition(operator, quantifier, if_exists, "", (keys,))
+
+
+def _lower(value: Any) -> dict[str, Any]:
+    return {key.lower(): member for key, member in mapping(value).items()}
+
+
+def documents(props: Mapping[str, Any], *names: str) -> Iterator[tuple[str, Any]]:
+    """The identity policies of an IAM resource: its ``policy``, and a role's inline ones: (path, document)."""
+    for name in names or ("policy",):
+        if props.get(name) is not None:
+            yield name, props[name]
+    inline = props.get("inlinePolicies")
+    if opaque(inline):
+        yield "inlinePolicies", inline
+    for index, entry in enumerate(items(inline)):
+        document = entry if opaque(entry) else mapping(entry).get("policy")
+        if document is not None:
+            yield f"inlinePolicies[{index}].policy", document
+
+
+def identifiers(statement: Statement, kind: str) -> list[str]:
+    """The readable principals of one kind ("aws", "federated", "service")."""
+    return texts(list(statement.principals.get(kind, ())))
