@@ -21,8 +21,7 @@ from components.durations import parse_duration
 from components.errors import ComponentError, ConfigError
 from components.names import dns_label, dns_name, https_url, vault_path
 from components.platform import SecretPlatformArgs
-from components.vault.database_engine import PostgresRoleArgs, VaultDatabaseEngineArgs
-from components.vault.database_engine import check as check_database
+from components.vault.database_engine import PostgresRoleArgs, VaultDatabaseEngineArgs, check_connection, check_roles
 from components.vault.kubernetes_auth import ReviewerMode, VaultKubernetesAuthArgs
 from components.vault.kubernetes_auth import check as check_auth
 from components.vault.postgres import SslMode, TablePrivilege
@@ -267,7 +266,8 @@ def _contradictions(config: StackConfig) -> list[str]:
     check("vaultTokenTtl", lambda: parse_duration(config.vault_token_ttl, "vaultTokenTtl"))
     check("vaultAddress", lambda: https_url(config.vault_address, "vaultAddress"))
     check("kubernetesHost, vaultReviewer", lambda: check_auth(config.kubernetes_auth()))
-    check("database", lambda: check_database(config.database("")))
+    check("database", lambda: check_connection(config.database("")))
+    check("databaseRoles", lambda: check_roles(config.database("")))
     for namespace in config.namespaces:
         check("namespaces", lambda namespace=namespace: dns_label(namespace, "namespaces"))  # type: ignore[misc]
     roles = {role["name"]: role for role in config.roles()}

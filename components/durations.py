@@ -31,3 +31,17 @@ def format_duration(seconds: int) -> str:
     minutes, rest = divmod(rest, 60)
     parts = ((hours, "h"), (minutes, "m"), (rest, "s"))
     return "".join(f"{number}{unit}" for number, unit in parts if number)
+
+
+def go_duration(seconds: int) -> str:
+    """A duration exactly as Go writes it (`time.Duration.String`): 2700 is ``"45m0s"``.
+
+    Controllers write it back so, and any other form would look like a change by somebody else.
+    """
+    if seconds <= 0:
+        raise DurationError(f"seconds: {seconds} is no time at all; expected at least 1")
+    hours, rest = divmod(seconds, 3600)
+    minutes, rest = divmod(rest, 60)
+    if hours:
+        return f"{hours}h{minutes}m{rest}s"
+    return f"{minutes}m{rest}s" if minutes else f"{rest}s"

@@ -5,7 +5,7 @@ from typing import Any, NotRequired, TypedDict
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components.durations import format_duration, parse_duration
+from components.durations import go_duration, parse_duration
 from components.kubernetes.secret_stores import API_VERSION, VaultLoginArgs, vault_provider, waiting
 from components.lifetimes import check_rotation, check_token
 from components.names import dns_name, vault_name, vault_path
@@ -189,7 +189,7 @@ def _external_secret(
         },
         spec={
             "refreshPolicy": "Periodic",
-            "refreshInterval": format_duration(parse_duration(refresh_interval, "refresh_interval")),
+            "refreshInterval": go_duration(parse_duration(refresh_interval, "refresh_interval")),
             "target": target,
             **source,
         },

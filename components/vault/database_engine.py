@@ -92,7 +92,8 @@ class VaultDatabaseEngine(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: VaultDatabaseEngineArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("strongroom:vault:DatabaseEngine", name, {}, opts)
-        check(args)
+        check_connection(args)
+        check_roles(args)
         self.mount = args.get("mount", "database")
         self.host, self.port, self.database = args["host"], args.get("port", 5432), args["database"]
         self.ssl_mode = SslMode(args.get("ssl_mode", SslMode.VERIFY_FULL))
@@ -167,8 +168,8 @@ class VaultDatabaseEngine(pulumi.ComponentResource):
         return self.roles[role]
 
 
-def check(args: VaultDatabaseEngineArgs) -> None:
-    """Everything that contradicts itself, before the first resource. Raises ComponentError."""
+def check_connection(args: VaultDatabaseEngineArgs) -> None:
+    """Whether mount and connection are well-formed and safe, before the first resource. Raises ComponentError."""
     vault_path(args.get("mount", "database"), "mount")
     vault_name(args["connection_name"], "connection_name")
     sql_identifier(args["database"], "database")
@@ -178,6 +179,10 @@ def check(args: VaultDatabaseEngineArgs) -> None:
     if not 0 < port < 65536:
         raise ArgumentError(f"port: {port} is not a port; expected 1 to 65535")
     _check_ssl_mode(args)
+
+
+def check_roles(args: VaultDatabaseEngineArgs) -> None:
+    """Whether the roles fit themselves and each other. Raises ComponentError."""
     if not args["roles"]:
         raise ArgumentError("roles: a connection without roles serves nobody; give at least one")
     seen: set[str] = set()

@@ -57,7 +57,7 @@ SECRETS = [{"name": "db", "databaseRole": "app-readwrite"}]
         ({"oidcProvider": "steal"}, "oidcProvider: input should be 'create' or 'adopt', got 'steal'"),
         ({"databaseSslMode": "disable"}, "allow_unencrypted"),
         ({"vaultTokenTtl": "soon"}, "vaultTokenTtl: 'soon' is not a duration"),
-        ({"databaseRoles": "[]"}, "database: roles: "),
+        ({"databaseRoles": "[]"}, "databaseRoles: roles: "),
         (
             {"workloads": [{"name": "a", "namespace": "production", "secret": []}]},
             r"workloads\[0\].secret: unknown key",

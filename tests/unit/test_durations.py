@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.durations import format_duration, parse_duration
+from components.durations import format_duration, go_duration, parse_duration
 from components.errors import DurationError, LifetimeError
 from components.lifetimes import check_default_and_max, check_rotation, check_token
 
@@ -27,6 +27,14 @@ def test_anything_else_is_refused_naming_the_argument(text: object) -> None:
 @given(st.integers(min_value=1, max_value=10**8))
 def test_a_written_duration_reads_back_as_itself(seconds: int) -> None:
     assert parse_duration(format_duration(seconds), "ttl") == seconds
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(10, "10s"), (60, "1m0s"), (2700, "45m0s"), (3600, "1h0m0s"), (90061, "25h1m1s")]
+)
+def test_a_duration_for_a_controller_is_written_as_go_writes_it(seconds: int, text: str) -> None:
+    assert go_duration(seconds) == text
+    assert parse_duration(text, "interval") == seconds
 
 
 def test_a_default_above_its_maximum_is_refused_naming_both_and_the_fix() -> None:

@@ -154,7 +154,7 @@ def test_user_name_and_password_come_from_one_lease(deploy: Any) -> None:
     assert secret["metadata"] == {"name": "db-creds", "namespace": "production", "annotations": READY}
     assert secret["spec"] == {
         "refreshPolicy": "Periodic",
-        "refreshInterval": "45m",
+        "refreshInterval": "45m0s",
         "dataFrom": [{"sourceRef": {"generatorRef": reference}}],
         "target": {
             "name": "db-creds",
@@ -196,7 +196,7 @@ def test_a_stored_secret_is_delivered_with_all_its_keys(component: Any, deploy: 
     secret = deploy(lambda: component("kv", args)).one("ExternalSecret")
     assert secret["spec"]["dataFrom"] == [{"extract": {"key": "production/payment-api"}}]
     assert secret["spec"]["secretStoreRef"] == {"kind": "SecretStore", "name": "vault"}
-    assert secret["spec"]["refreshInterval"] == "15m"
+    assert secret["spec"]["refreshInterval"] == "15m0s"
     assert secret["metadata"]["annotations"] == READY
     later = deploy(lambda: component("kv", {**args, "wait": False})).one("ExternalSecret")
     assert "annotations" not in later["metadata"]
