@@ -5,6 +5,7 @@ There is no kubelet and no scheduler: nothing runs Pods. Admission webhooks work
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
 from pathlib import Path
@@ -17,12 +18,13 @@ from sandbox.endpoints import Kubernetes
 from sandbox.servers.certificates import Authority, token_keys
 from sandbox.servers.errors import ServerFailed
 from sandbox.servers.files import Ports, private_folder, private_write
-from sandbox.servers.managed import ManagedProcess
+from sandbox.servers.managed import ManagedProcess, tail
 from sandbox.toolchain.go import binary
 from sandbox.toolchain.paths import wheel_binary
 
 SERVICE_RANGE = "10.96.0.0/16"
 ISSUER_READERS = "system:service-account-issuer-discovery"
+FIRST_ACCOUNT_SECONDS = 20.0
 OPEN_PATHS = ("/.well-known/openid-configuration", "/openid/v1/jwks", "/livez", "/readyz")
 # What the stack relies on; the others would make Pods that nothing runs, or look after nodes that do not exist.
 CONTROLLERS = (
@@ -161,6 +163,7 @@ class ControllerManager:
         signing_key, _ = token_keys(folder)
         address = f"https://127.0.0.1:{ports['kube-controller-manager']}"
         self._client = client(authority, "kube-controller-manager", address)
+        self._admin = client(authority, "sandbox-admin", kubernetes.server)
         self.process = ManagedProcess(
             "kube-controller-manager",
             [
@@ -188,10 +191,20 @@ class ControllerManager:
         )
 
     async def start(self) -> None:
+        """Ready when it has made its first service account: from then on a namespace has one at once."""
         await self.process.start()
+        for _ in range(int(FIRST_ACCOUNT_SECONDS / 0.05)):
+            if await answers(self._admin, "/api/v1/namespaces/default/serviceaccounts/default"):
+                return
+            await asyncio.sleep(0.05)
+        raise ServerFailed(
+            f"kube-controller-manager made no service account within {FIRST_ACCOUNT_SECONDS:.0f} s; the end of its log:\n"
+            f"{tail(self.process.log)}"
+        )
 
     async def close(self) -> None:
         await self._client.aclose()
+        await self._admin.aclose()
 
 
 def client(authority: Authority, name: str, address: str) -> httpx.AsyncClient:

@@ -176,7 +176,8 @@ class KubernetesProvider(Provider):
             if isinstance(error, NotReady):
                 error.reason = redact(error.reason, texts)
                 raise
-            raise KubernetesError(redact(str(error), texts)) from None
+            told = type(error) if isinstance(error, UnknownKindError | KubeconfigError) else KubernetesError
+            raise told(redact(str(error), texts)) from None
 
     # -- check and diff ----------------------------------------------------------------------------------------------
 
