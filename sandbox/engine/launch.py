@@ -132,14 +132,29 @@ def main() -> int:
     except pulumi.RunError as error:
         pulumi.log.error(str(error))
         return 1
-    except Exception:  # noqa: BLE001 - whatever the program raised
-        pulumi.log.error("Program failed with an unhandled exception:\n" + traceback.format_exc())
+    except Exception as error:  # noqa: BLE001 - whatever the program raised
+        pulumi.log.error("Program failed with an unhandled exception:\n" + _program_traceback(error))
         return 1
     finally:
         loop.close()
         sys.stdout.flush()
         sys.stderr.flush()
     return 0
+
+
+def _program_traceback(error: BaseException) -> str:
+    """The traceback without the frames of the SDK, of asyncio and of this file; all of it where nothing would be left."""
+    import pulumi
+
+    own = (str(Path(pulumi.__file__).parent), str(Path(asyncio.__file__).parent), __file__, "<frozen ")
+    whole = traceback.TracebackException.from_exception(error)
+    seen: traceback.TracebackException | None = whole
+    while seen is not None:
+        kept = [frame for frame in seen.stack if not frame.filename.startswith(own)]
+        if kept or isinstance(error, SyntaxError):
+            seen.stack = traceback.StackSummary.from_list(kept)
+        seen = seen.__cause__ or seen.__context__
+    return "".join(whole.format())
 
 
 def _run(program: Path) -> None:

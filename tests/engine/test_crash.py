@@ -30,8 +30,16 @@ NAMES = {"base", "middle-0", "middle-1", "middle-2", "middle-3", "exclusive", "t
 
 
 def kill_at(stack: Stack, action: str, seconds: float) -> None:
+    """Kill a run that many seconds after it has begun to change something; it may have ended by then."""
     process = stack.start(action)
+    journal = stack.state.with_name("state.json.journal")
+    left = journal.read_bytes() if journal.exists() else b""
     try:
+        deadline = time.monotonic() + 30
+        while process.poll() is None and time.monotonic() < deadline:
+            if journal.exists() and journal.read_bytes() not in (left, b""):
+                break
+            time.sleep(0.005)
         process.wait(seconds)
     except subprocess.TimeoutExpired:
         children = psutil.Process(process.pid).children(recursive=True)
@@ -64,7 +72,7 @@ def test_ups_killed_at_random_moments_converge(slow: Stack) -> None:
     moments = random.Random(20261124)
     for round_ in range(10):
         slow.write(PROGRAM.format(shape=f"shape {round_ // 2}", value=f"v{round_}"))
-        kill_at(slow, "up", moments.uniform(0.3, 1.5))
+        kill_at(slow, "up", moments.uniform(0.0, 0.8))
     result = slow.run("up", PROGRAM.format(shape="last", value="v"))
     assert result.ok, slow.output
     assert_converged(slow)
@@ -73,9 +81,26 @@ def test_ups_killed_at_random_moments_converge(slow: Stack) -> None:
     assert slow.cloud["things"] == {}
 
 
+@pytest.mark.parametrize("wanted", [True, False])
+def test_what_an_interrupted_create_made_is_taken_over(slow: Stack, wanted: bool) -> None:
+    slow.environment["SLOW_PROBE_DELAY"] = "0.5"
+    slow.write("a = Thing('a', 'v')\n")
+    process = slow.start("up")
+    while "create a-1" not in slow.log and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert "probe:index:Thing::a" not in slow.resources()
+    result = slow.run("up" if wanted else "destroy")
+    assert result.ok, slow.output
+    assert "had taken effect: a-1" in slow.output
+    assert slow.log == ["create a-1"] if wanted else ["create a-1", "delete a-1"]
+    assert not wanted or slow.thing("a").id == "a-1"
+
+
 def test_killed_destroys_are_finished_by_the_next(slow: Stack) -> None:
     assert slow.run("up", PROGRAM.format(shape="round", value="v")).ok
-    for seconds in (0.4, 0.6, 0.8):
+    for seconds in (0.02, 0.12, 0.2):
         kill_at(slow, "destroy", seconds)
     assert slow.run("destroy").ok, slow.output
     assert slow.cloud["things"] == {}
