@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 import weakref
 from collections.abc import Callable
@@ -110,7 +111,6 @@ class RotatingConnectionPool(ConnectionPool[CT]):
     def _next_fresh(self, conn: CT, timeout: float) -> CT:
         deadline = time.monotonic() + timeout
         while getattr(conn, STAMP, 0) < self.guard.minimum:
-            self.guard.count_replaced()
             conn.pgconn.finish()  # not conn.close(), which gives it back where close_returns is set
             self.putconn(conn)
             conn = super().getconn(max(deadline - time.monotonic(), 0.001))
@@ -125,9 +125,10 @@ class RotatingConnectionPool(ConnectionPool[CT]):
 
     def replace_before(self, generation: int) -> None:
         """Hand out nothing older from now on; called when a newer credential was accepted or an old one has ended."""
-        if self.guard.raise_to(generation) and generation > 1 and not self.closed:
-            self.guard.count_replaced(len(self._pool))
-            self.drain()
+        if self.guard.claim(generation):
+            if generation > 1 and not self.closed:
+                self.drain()
+            self.guard.raise_to(generation)
 
 
 class Subscriber:
@@ -181,7 +182,7 @@ def rotating(connection_class: type[CT], pool: Owner) -> type[CT]:
         )
         while (wait := login.choose()) is not None:
             _pause(owner, credentials, wait)
-        while True:
+        for tries in itertools.count():
             assert login.credential is not None
             try:
                 attempt = parameters(login.credential, conninfo, kwargs)
@@ -193,9 +194,14 @@ def rotating(connection_class: type[CT], pool: Owner) -> type[CT]:
                     login.newest()
                 continue
             credential = login.accepted()
+            if guard.outdated(credential, tries):
+                connection.close()
+                login.newest()
+                continue
             guard.stamp(connection, credential)
             owner.replace_before(credential.generation)
             return connection
+        raise AssertionError("unreachable")
 
     made: type[Any] = type(
         f"Rotating{connection_class.__name__}", (connection_class,), {"connect": classmethod(connect)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 import weakref
 from collections.abc import Callable
@@ -97,7 +98,6 @@ class AsyncRotatingConnectionPool(AsyncConnectionPool[ACT]):
     async def _next_fresh(self, conn: ACT, seconds: float) -> ACT:
         deadline = time.monotonic() + seconds
         while getattr(conn, STAMP, 0) < self.guard.minimum:
-            self.guard.count_replaced()
             conn.pgconn.finish()  # not conn.close(), which gives it back where close_returns is set
             await self.putconn(conn)
             conn = await super().getconn(max(deadline - time.monotonic(), 0.001))
@@ -111,9 +111,10 @@ class AsyncRotatingConnectionPool(AsyncConnectionPool[ACT]):
             await asyncio.to_thread(self.guard.credentials.close)
 
     async def replace_before(self, generation: int) -> None:
-        if self.guard.raise_to(generation) and generation > 1 and not self.closed:
-            self.guard.count_replaced(len(self._pool))
-            await self.drain()
+        if self.guard.claim(generation):
+            if generation > 1 and not self.closed:
+                await self.drain()
+            self.guard.raise_to(generation)
 
     async def _probe(self, generation: int) -> bool:
         try:
@@ -184,7 +185,7 @@ def _rotating(connection_class: type[ACT], pool: AsyncRotatingConnectionPool[ACT
         )
         while (wait := await asyncio.to_thread(login.choose)) is not None:
             await _pause(owner, credentials, wait)
-        while True:
+        for tries in itertools.count():
             assert login.credential is not None
             try:
                 attempt = parameters(login.credential, conninfo, kwargs)
@@ -196,9 +197,14 @@ def _rotating(connection_class: type[ACT], pool: AsyncRotatingConnectionPool[ACT
                     await asyncio.to_thread(login.newest)
                 continue
             credential = login.accepted()
+            if guard.outdated(credential, tries):
+                await connection.close()
+                await asyncio.to_thread(login.newest)
+                continue
             guard.stamp(connection, credential)
             await owner.replace_before(credential.generation)
             return connection
+        raise AssertionError("unreachable")
 
     made: type[Any] = type(
         f"Rotating{connection_class.__name__}", (connection_class,), {"connect": classmethod(connect)}

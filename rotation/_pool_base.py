@@ -58,16 +58,33 @@ class Guard:
         if self.credentials is not None:
             _refuse_two_credentials(conninfo, kwargs)
         self.minimum = 0
+        self._claimed = 0
         self._lock = threading.Lock()
         self._made: weakref.WeakSet[Any] = weakref.WeakSet()
 
-    def raise_to(self, generation: int) -> bool:
-        """From now on only this generation and newer ones; False when that is so already."""
+    def claim(self, generation: int) -> bool:
+        """Whether it falls to the caller to drain what is older than ``generation`` and then to ``raise_to`` it.
+
+        Draining comes first: it takes idle connections away in one step and quietly; what its moment misses (a login that
+        overlapped it) is found when it is handed out, by the minimum.
+        """
         with self._lock:
-            if generation <= self.minimum:
+            if generation <= self._claimed:
                 return False
-            self.minimum = generation
-            return True
+            self._claimed = generation
+            older = sum(1 for each in self._made if getattr(each, STAMP) < generation and not each.closed)
+        if self.credentials is not None:
+            self.credentials.counters.replaced += older
+        return True
+
+    def outdated(self, credential: Credential, tries: int) -> bool:
+        """Whether a login was overtaken by a change and is better done again; three times at most."""
+        return credential.generation < self._claimed and tries < 3
+
+    def raise_to(self, generation: int) -> None:
+        """From now on only this generation and newer ones are handed out."""
+        with self._lock:
+            self.minimum = max(self.minimum, generation)
 
     def stamp(self, connection: Any, credential: Credential) -> None:
         setattr(connection, STAMP, credential.generation)
@@ -78,10 +95,6 @@ class Guard:
         with self._lock:
             made = list(self._made)
         return sum(1 for each in made if getattr(each, STAMP) == generation and not each.closed)
-
-    def count_replaced(self, number: int = 1) -> None:
-        if self.credentials is not None:
-            self.credentials.counters.replaced += number
 
 
 def _refuse_two_credentials(conninfo: Any, kwargs: Any) -> None:

@@ -66,8 +66,10 @@ class _Follower:
                     await asyncio.to_thread(login.newest)
                 continue
             credential = login.accepted()
-            if self.guard.raise_to(credential.generation) and credential.generation > 1:
-                await self.pool.expire_connections()
+            if self.guard.claim(credential.generation):
+                if credential.generation > 1:
+                    await self.pool.expire_connections()
+                self.guard.raise_to(credential.generation)
             return connection
 
     # What the credentials tell, in their thread
@@ -84,7 +86,8 @@ class _Follower:
         return self.guard.minimum >= credential.generation
 
     def on_end(self, credential: Credential) -> None:
-        if self.guard.raise_to(credential.generation + 1) and not self._loop.is_closed():
+        if self.guard.claim(credential.generation + 1) and not self._loop.is_closed():
+            self.guard.raise_to(credential.generation + 1)
             asyncio.run_coroutine_threadsafe(self.pool.expire_connections(), self._loop)
 
     def in_use(self, generation: int) -> int:  # noqa: ARG002 - a Subscriber's

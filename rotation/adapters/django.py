@@ -85,6 +85,7 @@ class _Owner:
 
     def replace_before(self, generation: int) -> None:
         pool = self._pool
-        if self.guard.raise_to(generation) and generation > 1 and not pool.closed:
-            self.guard.count_replaced(len(pool._pool))
-            pool.drain()
+        if self.guard.claim(generation):
+            if generation > 1 and not pool.closed:
+                pool.drain()
+            self.guard.raise_to(generation)

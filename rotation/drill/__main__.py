@@ -96,7 +96,14 @@ def _threads(database: Database, credentials: Any, case: paths.Case, options: An
     with RotatingConnectionPool(database.conninfo, credentials=credentials, open=True, **size) as pool:
         pool.wait()
         rotate = partial(case.rotate, credentials)
-        return load.run(pool, requests=options.requests, rotations=rotations, rotate=rotate, threads=options.threads)
+        return load.run(
+            pool,
+            requests=options.requests,
+            rotations=rotations,
+            rotate=rotate,
+            threads=options.threads,
+            pause=options.pause,
+        )
 
 
 def _asyncio(database: Database, credentials: Any, case: paths.Case, options: Any, rotations: int) -> load.Load:
@@ -109,7 +116,12 @@ def _asyncio(database: Database, credentials: Any, case: paths.Case, options: An
             await pool.wait()
             rotate = partial(case.rotate, credentials)
             return await load.run_async(
-                pool, requests=options.requests, rotations=rotations, rotate=rotate, tasks=options.threads
+                pool,
+                requests=options.requests,
+                rotations=rotations,
+                rotate=rotate,
+                tasks=options.threads,
+                pause=options.pause,
             )
 
     return asyncio.run(scenario())
@@ -141,6 +153,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--requests", type=_positive, default=20_000, help="at least so many for each path and mode (default 20000)")
     add("--rotations", type=_positive, default=50, help="for each path and mode (default 50)")
     add("--slow-rotations", type=_positive, default=5, help="where a controller or a clock rotates (default 5)")
+    add("--pause", type=float, default=0.25, metavar="SECONDS", help="between two rotations, at least (default 0.25)")
     add("--threads", type=_positive, default=8, help="threads or tasks that make requests (default 8)")
     add("--connections", type=_positive, default=8, help="the pool's size (default 8)")
     add(

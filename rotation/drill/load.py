@@ -42,8 +42,9 @@ class _Conductor:
     """Rotates whenever another share of the requests is done."""
 
     def __init__(
-        self, requests: int, rotations: int, rotate: Callable[[], None], generation: Callable[[], int]
+        self, requests: int, rotations: int, pause: float, rotate: Callable[[], None], generation: Callable[[], int]
     ) -> None:
+        self._pause = pause
         self.counter = itertools.count(1)
         self.done = 0
         self._requests, self._rotations = requests, rotations
@@ -69,6 +70,8 @@ class _Conductor:
             while self.done < share:
                 if self.stop.wait(0.005):
                     return
+            if self.stop.wait(self._pause):
+                return
             before = self._generation()
             began = time.perf_counter()
             try:
@@ -91,12 +94,16 @@ def run(
     rotations: int,
     rotate: Callable[[], None],
     threads: int = 8,
+    pause: float = 0.0,
     generation: Callable[[], int] | None = None,
     query: str = QUERY,
 ) -> Load:
-    """At least ``requests`` queries from ``threads`` threads, and ``rotations`` rotations spread evenly over them."""
+    """At least ``requests`` queries from ``threads`` threads, and ``rotations`` rotations spread evenly over them.
+
+    ``pause``: at least so many seconds between two rotations.
+    """
     load = Load()
-    conductor = _Conductor(requests, rotations, rotate, generation or (lambda: int(pool.credentials.generation)))
+    conductor = _Conductor(requests, rotations, pause, rotate, generation or (lambda: int(pool.credentials.generation)))
     lock = threading.Lock()
 
     def work() -> None:
@@ -137,11 +144,12 @@ async def run_async(
     rotations: int,
     rotate: Callable[[], None],
     tasks: int = 8,
+    pause: float = 0.0,
     query: str = QUERY,
 ) -> Load:
     """The same from ``tasks`` tasks of one event loop; ``rotate`` runs in a thread."""
     load = Load()
-    conductor = _Conductor(requests, rotations, rotate, lambda: int(pool.credentials.generation))
+    conductor = _Conductor(requests, rotations, pause, rotate, lambda: int(pool.credentials.generation))
 
     async def work() -> None:
         clock = time.perf_counter

@@ -93,10 +93,12 @@ def agent_file(database: Database) -> Iterator[Case]:
 def external_secret_file(_: Database, which: str | None = None) -> Iterator[Case]:
     """External Secrets writes a Secret from a new lease; its volume is written as the kubelet does."""
     namespace, name, target = _external_secret(which)
-    with tempfile.TemporaryDirectory(prefix="drill-") as folder:
-        with delivery.mounted_secret(namespace, target, Path(folder) / "volume") as volume:
-            source = MountedFiles(volume.folder, poll_interval=POLL / 2)
-            yield Case(source, lambda _: delivery.force_sync(namespace, name), None, slow=True)
+    with (
+        tempfile.TemporaryDirectory(prefix="drill-") as folder,
+        delivery.mounted_secret(namespace, target, Path(folder) / "volume") as volume,
+    ):
+        source = MountedFiles(volume.folder, poll_interval=POLL / 2)
+        yield Case(source, lambda _: delivery.force_sync(namespace, name), None, slow=True)
 
 
 PATHS: dict[str, Path_] = {

@@ -12,7 +12,7 @@ from typing import Any
 
 from rotation.drill.load import Load
 
-SETTLE = 0.25  # seconds after a rotation that still count as "during": connections are being replaced
+SETTLE = 0.1  # seconds after a rotation that still count as "during": connections are being replaced
 
 
 @dataclass(frozen=True)
@@ -109,16 +109,17 @@ def show(rows: Sequence[Row], skipped: dict[str, str]) -> None:
     from rich.table import Table
 
     console = Console()
+    if not console.is_terminal:
+        console.width = 150
     table = Table(
         title="Rotation drill", caption="latencies in ms: before / during / after rotations", title_justify="left"
     )
-    for name in ("source", "mode"):
-        table.add_column(name, no_wrap=True)
-    for name in ("requests", "failed", "rotations", "p50", "p99", "requests/s", "replaced", "left over"):
-        table.add_column(name, justify="right", no_wrap=name not in {"p50", "p99"})
+    table.add_column("source", overflow="fold")
+    for name in ("mode", "requests", "failed", "rotations", "p50", "p99", "replaced", "left over"):
+        table.add_column(name, justify="left" if name == "mode" else "right", no_wrap=name != "rotations")
     for each in rows:
         failed = f"[bold red]{each.failed}[/]" if each.failed else "[green]0[/]"
-        left = "until its lease ends" if each.left_over is None else str(each.left_over)
+        left = "?" if each.left_over is None else str(each.left_over)
         table.add_row(
             each.source,
             each.mode,
@@ -127,7 +128,6 @@ def show(rows: Sequence[Row], skipped: dict[str, str]) -> None:
             str(each.rotations),
             _times(each.p50),
             _times(each.p99),
-            f"{each.per_second:,.0f}",
             str(each.connections_replaced),
             left,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from rotation import (
     SourceDenied,
     SourceError,
 )
+from rotation._pool_base import STAMP
 from tests.rotation.conftest import Database, SecretStore, password
 from tests.rotation.fakes import Scripted
 
@@ -162,36 +164,60 @@ def test_a_password_changed_without_notice_costs_one_refused_login(
         assert source.fetches == 2
 
 
-def test_ten_thousand_forced_races_hand_out_no_connection_of_a_replaced_credential(
+def test_ten_thousand_check_outs_during_changes_without_a_break_hand_out_nothing_replaced(
     database: Database, source: Scripted, user: tuple[str, str], second: tuple[str, str]
 ) -> None:
-    """Generations are raised between a connection's login and its hand-out, 10,000 times."""
-    credentials = Credentials(source)
-    with credentials, pool_on(database, credentials, min_size=4, max_size=4) as pool:
+    """Generations change as fast as they can be read, so logins overlap changes all the time."""
+    stop = threading.Event()
+    with Credentials(source) as credentials, pool_on(database, credentials, min_size=4) as pool:
         pool.wait()
-        wrong = 0
-        stop = threading.Event()
 
-        def race() -> None:
-            while not stop.is_set():
-                with pool.guard._lock:
-                    for made in list(pool.guard._made):
-                        made._rotation_generation = 0  # as if its login had begun before the change
-                time.sleep(0.01)
+        def rotate() -> None:
+            for name, word in itertools.cycle((second, user)):
+                if stop.wait(0.002):
+                    return
+                source.set(name, word)
+                credentials.refresh()
 
-        racing = threading.Thread(target=race)
-        racing.start()
+        rotating = threading.Thread(target=rotate)
+        rotating.start()
+        wrong = number = 0
         try:
-            for _ in range(10_000):
+            while number < 10_000 or credentials.generation < 200:
+                number += 1
+                minimum = pool.guard.minimum
                 connection = pool.getconn()
-                if getattr(connection, "_rotation_generation") < pool.guard.minimum and connection.closed:  # noqa: B009
-                    wrong += 1
+                wrong += getattr(connection, STAMP) < minimum
                 pool.putconn(connection)
         finally:
             stop.set()
-            racing.join()
+            rotating.join()
         assert wrong == 0
-        assert pool.health().connections_replaced > 0
+
+
+def test_a_login_that_a_change_overtakes_is_not_handed_out(
+    database: Database, source: Scripted, user: tuple[str, str], second: tuple[str, str], eventually: Eventually
+) -> None:
+    """The connection resolved before drain() and finished after it."""
+    slow = threading.Event()
+
+    class Slow(psycopg.Connection[Any]):
+        @classmethod
+        def connect(cls, conninfo: str = "", **kwargs: Any) -> Any:
+            connection = super().connect(conninfo, **kwargs)
+            if kwargs["user"] == user[0] and slow.is_set():
+                time.sleep(0.5)
+            return connection
+
+    with pool_on(database, source, min_size=1, max_size=2, connection_class=Slow) as pool:
+        pool.wait()
+        slow.set()
+        with pool.connection(), ThreadPoolExecutor(1) as thread:
+            growing = thread.submit(who, pool)
+            time.sleep(0.1)
+            source.set(*second)
+            pool.credentials.refresh()
+            assert growing.result() == second[0]
 
 
 def test_sixty_four_stale_connections_delay_the_next_check_out_little(
