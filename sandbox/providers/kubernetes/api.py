@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ Object = dict[str, Any]
 # Groups of the API server itself: a kind that they do not serve now will not be served later in the run either.
 NATIVE_SUFFIX = ".k8s.io"
 REQUEST_TIMEOUT = 30.0
+ATTEMPTS, RETRY_PAUSE = 3, 0.2  # seconds
 
 
 @dataclass(frozen=True)
@@ -185,10 +187,18 @@ class Api:
         """
         content = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         headers = {"Accept": accept, **({"Content-Type": content_type} if content is not None else {})}
-        try:
-            response = self._http.request(method, path, params=params, content=content, headers=headers)
-        except httpx.TransportError as error:
-            raise KubernetesError(f"the API server at {self.cluster.server} does not answer: {error}") from None
+        # A kept-alive connection can break under a request, and the pool's bookkeeping too when many threads use it. All but
+        # a creation can be sent again.
+        attempts = 1 if method == "POST" else ATTEMPTS
+        while True:
+            attempts -= 1
+            try:
+                response = self._http.request(method, path, params=params, content=content, headers=headers)
+                break
+            except httpx.TransportError as error:
+                if not attempts:
+                    raise KubernetesError(f"the API server at {self.cluster.server} does not answer: {error}") from None
+                time.sleep(RETRY_PAUSE)
         try:
             answer = response.json()
         except ValueError:
