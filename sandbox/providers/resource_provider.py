@@ -31,7 +31,6 @@ from sandbox.providers.values import (
     marked_like,
     plain,
     plain_map,
-    redact,
     secret_texts,
     unknown,
     wrap,
@@ -92,8 +91,8 @@ class ResourceProvider(TableProvider):
         return values
 
     def wrapped(self, error: Exception, secret_values: set[str]) -> Exception:
-        """The error to raise in place of a client's: a message of the server's, nothing secret in it."""
-        return type(error)(redact(str(error), secret_values))
+        """The error to raise in place of a client's: the server's own message, with nothing secret in it."""
+        raise NotImplementedError
 
     def resource(self, type_: str) -> Resource:
         """The resource type. Raises ValueError for one that the provider does not have."""
@@ -133,7 +132,7 @@ class ResourceProvider(TableProvider):
 
     async def read(self, request: ReadRequest) -> ReadResponse:
         resource = self.resource(request.type)
-        before: Properties = {**request.inputs, **request.properties}
+        before: Properties = {**request.properties, **request.inputs}
         known = plain_map(before) or resource.from_id(request.resource_id)
         known.setdefault("id", request.resource_id)
         live = await self.run(known, lambda client: resource.read(client, known), before)

@@ -23,6 +23,7 @@ class Clients:
         access_key: str | None,
         secret_key: str | None,
         token: str | None,
+        recorded_keys: set[str],
     ) -> None:
         self.region = region
         self._endpoint, self._endpoints = endpoint, endpoints
@@ -35,7 +36,7 @@ class Clients:
         self._clients: dict[tuple[str, str], Any] = {}
         self._lock = threading.Lock()
         # KMS keys that are in a state, or about to be: no interrupted run left them behind.
-        self.recorded_keys: set[str] = set()
+        self.recorded_keys = recorded_keys
         self.making_keys = threading.Lock()
 
     def __repr__(self) -> str:

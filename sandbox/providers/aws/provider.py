@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import threading
 import time
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -92,6 +93,8 @@ class AwsProvider(ResourceProvider):
         super().__init__()
         self._settings: Values = {}
         self._clients: Clients | None = None
+        self._lock = threading.Lock()
+        self._recorded_keys: set[str] = set()
 
     def close(self) -> None:
         super().close()
@@ -123,6 +126,10 @@ class AwsProvider(ResourceProvider):
 
     def client(self, values: Values) -> Clients:
         del values
+        with self._lock:
+            return self._made_client()
+
+    def _made_client(self) -> Clients:
         if self._clients is None:
             endpoints = _endpoints(self._settings.get("endpoints"))
             endpoint = os.environ.get("AWS_ENDPOINT_URL") or next(iter(endpoints.values()), "")
@@ -141,6 +148,7 @@ class AwsProvider(ResourceProvider):
                 access_key=self._settings.get("accessKey") or os.environ.get("AWS_ACCESS_KEY_ID"),
                 secret_key=self._settings.get("secretKey") or os.environ.get("AWS_SECRET_ACCESS_KEY"),
                 token=self._settings.get("token") or os.environ.get("AWS_SESSION_TOKEN"),
+                recorded_keys=self._recorded_keys,
             )
         return self._clients
 
@@ -220,6 +228,8 @@ class AwsProvider(ResourceProvider):
         return found
 
     async def diff(self, request: DiffRequest) -> DiffResponse:
+        if bare_type(request.type) == kms.Key.kind:
+            self._recorded_keys.add(request.resource_id)
         found = await super().diff(request)
         old, new = plain_map(request.old_state), plain_map(request.new_inputs)
         tagged = "tags" in self.tables[bare_type(request.type)] and new.get("tags") != UNKNOWN

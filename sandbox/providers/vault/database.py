@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sandbox.providers.vault.client import VaultClient
-from sandbox.providers.vault.leases import revoke_of_connection
+from sandbox.providers.vault.leases import revoke_of_connection, revoke_of_role
 from sandbox.providers.vault.resource import Resource, Values, VaultField, VaultFields, api_body, given, properties
 
 _USER_PASS: VaultFields = {
@@ -142,7 +142,19 @@ _ROLE_COMMON: VaultFields = {
     "credentialType": VaultField(computed=True),
     "credentialConfig": VaultField(shape="map"),
 }
-ROLE = Resource(
+
+
+class DynamicRole(Resource):
+    """vault:database/secretBackendRole:SecretBackendRole. Its users end with it: their leases are revoked first."""
+
+    def delete(self, client: VaultClient, state: Values) -> None:
+        if client.data(self.path(state)) is None:
+            return
+        revoke_of_role(client, given(state, "backend"), given(state, "name"))
+        client.delete(self.path(state))
+
+
+ROLE = DynamicRole(
     "vault:database/secretBackendRole:SecretBackendRole",
     "{backend}/roles/{name}",
     {

@@ -57,11 +57,21 @@ def revoke_of_connection(client: VaultClient, backend: str, connection: str) -> 
         live = client.data(f"{backend}/roles/{role}")
         if live is not None and live.get("db_name") != connection:
             continue
-        prefix = f"{backend}/creds/{role}"
-        try:
-            client.write(f"sys/leases/revoke-prefix/{prefix}", {"sync": True})
-        except VaultError as error:
-            raise VaultError(
-                f"connection {backend}/config/{connection} cannot be deleted: "
-                f"{LeaseCount.below(client, prefix + '/')} cannot be revoked. {error}"
-            ) from None
+        _revoke(client, f"{backend}/creds/{role}", f"connection {backend}/config/{connection}")
+
+
+def revoke_of_role(client: VaultClient, backend: str, role: str) -> None:
+    """Revoke the leases of a database role, while its statements are there. Raises VaultError naming role and leases."""
+    if _keys(client, f"{backend}/creds/{role}/"):
+        _revoke(client, f"{backend}/creds/{role}", f"role {backend}/roles/{role}")
+
+
+def _revoke(client: VaultClient, prefix: str, what: str) -> None:
+    try:
+        client.write(f"sys/leases/revoke-prefix/{prefix}", {"sync": True})
+    except VaultError as error:
+        left = LeaseCount.below(client, f"{prefix}/")
+        raise VaultError(
+            f"{what} cannot be deleted: {left} cannot be revoked. {error}. Make the database reachable again and retry, "
+            f"or give them up: bao lease revoke -force -prefix {prefix}"
+        ) from None

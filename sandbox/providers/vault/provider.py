@@ -1,65 +1,51 @@
 """VaultProvider: the types of ``types.RESOURCES`` as a Pulumi provider.
 
 Type tokens, property names, ids and replacement follow pulumi-vault 7.14.0; TTLs are whole seconds, as there. Different
-by intent: a password is not written again by an update that does not change it; deleting a database connection first
-revokes the leases that need it; an engine that an interrupted run enabled and left empty is taken over.
+by intent: a password is not written again by an update that does not change it; deleting a database role or connection
+first revokes the leases that need it; an engine that an interrupted run enabled and left empty is taken over.
 """
 
 from __future__ import annotations
 
-import asyncio
 import os
-import secrets
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, ClassVar, TypeVar
+import threading
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
-from pulumi.provider.experimental.property_value import PropertyValue
 from pulumi.provider.experimental.provider import (
     CheckFailure,
     CheckRequest,
     CheckResponse,
     ConfigureRequest,
     ConfigureResponse,
-    CreateRequest,
-    CreateResponse,
-    DeleteRequest,
     DiffRequest,
     DiffResponse,
     InvokeRequest,
     InvokeResponse,
-    ReadRequest,
-    ReadResponse,
-    UpdateRequest,
-    UpdateResponse,
 )
 from pulumi.runtime.rpc import UNKNOWN
 
 from sandbox.providers.errors import EndpointRefused
 from sandbox.providers.loopback import require_loopback
-from sandbox.providers.table_provider import TableProvider, bare_type
+from sandbox.providers.resource_provider import ResourceProvider
+from sandbox.providers.table_provider import bare_type
 from sandbox.providers.tables import Field, Fields
 from sandbox.providers.values import (
     Properties,
-    echo_map,
     has_unknown,
-    marked_like,
     plain,
     plain_map,
     redact,
-    secret_texts,
-    unknown,
     wrap,
 )
 from sandbox.providers.vault import functions
 from sandbox.providers.vault.client import VaultClient
 from sandbox.providers.vault.errors import InvalidInput, VaultError
 from sandbox.providers.vault.kv import parsed
-from sandbox.providers.vault.resource import Resource, Values, VaultField
+from sandbox.providers.vault.resource import Values, VaultField
 from sandbox.providers.vault.types import RESOURCES
 
 VERSION = "7.14.0"
-THREADS = 16
 
 _SETTINGS: Fields = {
     "address": Field(),
@@ -78,25 +64,26 @@ _SETTINGS: Fields = {
     "tokenName": Field(),
     "setNamespaceFromToken": Field(shape="boolean"),
 }
-T = TypeVar("T")
 
 
-class VaultProvider(TableProvider):
+class VaultProvider(ResourceProvider):
     """See the module's docstring. Takes ``address``, ``token`` and ``caCertFile``, else VAULT_ADDR, VAULT_TOKEN, VAULT_CACERT."""
 
     package = "vault"
     version = VERSION
     tables: ClassVar[Mapping[str, Fields]] = {token: resource.fields for token, resource in RESOURCES.items()}
     settings = _SETTINGS
+    resources = RESOURCES
 
     def __init__(self) -> None:
+        super().__init__()
         self._settings: Values = {}
         self._clients: dict[str, VaultClient] = {}
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="vault")
+        self._lock = threading.Lock()
 
     def close(self) -> None:
         """Close the connections; the provider cannot be used afterwards."""
-        self._pool.shutdown(wait=True)
+        super().close()
         for client in self._clients.values():
             client.close()
 
@@ -131,8 +118,16 @@ class VaultProvider(TableProvider):
         value = self._settings.get(name)
         return str(value) if value else os.environ.get(variable)
 
-    def _client(self, namespace: str | None = None) -> VaultClient:
-        space = namespace or self._setting("namespace", "VAULT_NAMESPACE") or ""
+    def client(self, values: Values) -> VaultClient:
+        with self._lock:
+            return self._client(values.get("namespace") or self._setting("namespace", "VAULT_NAMESPACE") or "")
+
+    def wrapped(self, error: Exception, secret_values: set[str]) -> Exception:
+        if isinstance(error, InvalidInput) or not isinstance(error, VaultError):
+            return error  # quotes no value, and the caller may want the property's name
+        return VaultError(f"vault: {redact(str(error), secret_values)}")
+
+    def _client(self, space: str) -> VaultClient:
         if space not in self._clients:
             address, token = self._setting("address", "VAULT_ADDR"), self._setting("token", "VAULT_TOKEN")
             if not address or address == UNKNOWN:
@@ -150,17 +145,12 @@ class VaultProvider(TableProvider):
 
     # -- resources ---------------------------------------------------------------------------------------------------
 
-    def _resource(self, type_: str) -> Resource:
-        self.fields(type_)  # raises for a type that is not there
-        return RESOURCES[bare_type(type_)]
-
     def named(self, request: CheckRequest, given: Properties) -> Properties:
         """With a name made up where there is none, kept from one run to the next."""
         named = dict(given)
         for name, field in RESOURCES[bare_type(request.type)].fields.items():
             if isinstance(field, VaultField) and field.autoname and plain(given.get(name)) is None:
-                seed = request.random_seed.hex()[:7] if request.random_seed else secrets.token_hex(4)[:7]
-                named[name] = request.old_inputs.get(name) or wrap(f"{request.name}-{seed}")
+                named[name] = request.old_inputs.get(name) or wrap(self.made_up_name(request))
         return named
 
     def contradictions(self, token: str, inputs: Mapping[str, Any]) -> list[CheckFailure]:
@@ -197,86 +187,6 @@ class VaultProvider(TableProvider):
             RESOURCES[token].identity(old) == RESOURCES[token].identity(new) != ""
         )
 
-    async def create(self, request: CreateRequest) -> CreateResponse:
-        resource = self._resource(request.type)
-        if request.preview:
-            return CreateResponse(None, {**echo_map(request.properties), **self._unknowns(resource)})
-        inputs = plain_map(request.properties)
-        resource_id, outputs = await self._run(
-            inputs, lambda client: resource.create(client, inputs), request.properties
-        )
-        return CreateResponse(resource_id, {**echo_map(request.properties), **self._outputs(resource, outputs)})
-
-    async def update(self, request: UpdateRequest) -> UpdateResponse:
-        resource = self._resource(request.type)
-        kept = {name: request.olds[name] for name in resource.outputs if name in request.olds}
-        if request.preview:
-            return UpdateResponse({**self._unknowns(resource), **echo_map(kept), **echo_map(request.news)})
-        old, new = plain_map(request.olds), plain_map(request.news)
-        secret_values = {**request.olds, **{f"new {name}": value for name, value in request.news.items()}}
-        outputs = await self._run(new, lambda client: resource.update(client, old, new), secret_values)
-        return UpdateResponse({**echo_map(request.news), **self._outputs(resource, outputs)})
-
-    async def read(self, request: ReadRequest) -> ReadResponse:
-        resource = self._resource(request.type)
-        before: Properties = {**request.properties, **request.inputs}
-        known = plain_map(before)
-        if not known:
-            known = resource.from_id(request.resource_id)
-        known.setdefault("id", request.resource_id)
-        live = await self._run(known, lambda client: resource.read(client, known), before)
-        if live is None:
-            return ReadResponse()
-        imported = not request.properties and not request.inputs
-        properties: Properties = {}
-        for name, value in live.items():
-            field = resource.fields.get(name)
-            if name == "id" or (field is None and name not in resource.outputs):
-                continue
-            always = name in resource.secret_outputs or (field is not None and field.secret)
-            properties[name] = marked_like(wrap(value, secret=always), before.get(name))
-        inputs = {name: value for name, value in properties.items() if name in resource.fields}
-        if imported:
-            for name, field in resource.fields.items():
-                if field.default is not None and name not in inputs:
-                    properties[name] = inputs[name] = wrap(field.default)
-        else:
-            # What only the server decided is an output, not an input that the program forgot.
-            inputs = {
-                name: value
-                for name, value in inputs.items()
-                if name in request.inputs or not resource.fields[name].computed
-            }
-        return ReadResponse(request.resource_id, properties, inputs)
-
-    async def delete(self, request: DeleteRequest) -> None:
-        resource = self._resource(request.type)
-        state = {**plain_map(request.properties), "id": request.resource_id}
-        await self._run(state, lambda client: resource.delete(client, state), request.properties)
-
-    def _unknowns(self, resource: Resource) -> Properties:
-        return {name: unknown(secret=name in resource.secret_outputs) for name in resource.outputs}
-
-    @staticmethod
-    def _outputs(resource: Resource, outputs: Values) -> Properties:
-        return {name: wrap(value, secret=name in resource.secret_outputs) for name, value in outputs.items()}
-
-    async def _run(
-        self, values: Values, work: Callable[[VaultClient], T], properties: Mapping[str, PropertyValue]
-    ) -> T:
-        """Run blocking work in a thread; what is secret in the properties is blotted out of an error."""
-
-        def task() -> T:
-            return work(self._client(values.get("namespace")))
-
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, task)
-        except InvalidInput:
-            raise  # quotes no value, and the caller may want the property's name
-        except VaultError as error:
-            text = redact(str(error), secret_texts(properties.values()))
-            raise VaultError(f"vault: {text}") from None
-
     # -- functions ---------------------------------------------------------------------------------------------------
 
     async def invoke(self, request: InvokeRequest) -> InvokeResponse:
@@ -286,7 +196,7 @@ class VaultProvider(TableProvider):
                 found = functions.policy_document(args)
             elif request.tok in functions.READING:
                 function = functions.READING[request.tok]
-                found = await self._run(args, lambda client: function(client, args), request.args)
+                found = await self.run(args, lambda client: function(client, args), request.args)
             else:
                 known = ", ".join(sorted([functions.POLICY_DOCUMENT, *functions.READING]))
                 raise VaultError(f"the sandbox's vault provider has no function {request.tok!r}; it has: {known}")

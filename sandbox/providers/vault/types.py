@@ -194,7 +194,7 @@ class Token(Resource):
         try:
             client.write("auth/token/lookup-accessor", {"accessor": known["id"]})
         except VaultApiError as error:
-            if error.code in (403, 404):
+            if error.code in (403, 404) or "invalid accessor" in str(error):
                 return None
             raise
         return {name: value for name, value in known.items() if name != "id"}
