@@ -194,6 +194,13 @@ class Credentials:
     ) -> None:
         self.close()
 
+    def nudge(self) -> None:
+        """Tell subscribers of a change again now, without waiting for the next try."""
+        with self._state:
+            for subscription in self._subscriptions:
+                subscription.tell_at = 0.0
+            self._state.notify_all()
+
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
         """Tell ``subscriber`` of every change from now on. Returns what ends that."""
         subscription = Subscription(subscriber, adopted=self.generation)

@@ -10,13 +10,13 @@ from typing import Any, Self, TypeVar, cast
 
 import psycopg
 from psycopg import Connection
-from psycopg_pool import ConnectionPool, PoolTimeout
+from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
 from rotation._credential import Credential, Source
 from rotation._credentials import Credentials
 from rotation._health import Health
 from rotation._login import Login, parameters
-from rotation._pool_base import PATIENCE, STAMP, Guard, Owner
+from rotation._pool_base import GRACE, PATIENCE, STAMP, STEP, Guard, Owner, age
 from rotation.errors import InvalidArgument, RotationError
 
 CT = TypeVar("CT", bound=Connection[Any])
@@ -123,12 +123,36 @@ class RotatingConnectionPool(ConnectionPool[CT]):
         if self.guard.owned and self.guard.credentials is not None:
             self.guard.credentials.close()
 
-    def replace_before(self, generation: int) -> None:
-        """Hand out nothing older from now on; called when a newer credential was accepted or an old one has ended."""
+    def replace_before(self, generation: int, *, grace: float = GRACE) -> None:
+        """Replace every connection older than ``generation``, and hand none of them out any more.
+
+        For ``grace`` seconds one by one, so that no request waits while there are others; then the rest at once.
+        """
         if self.guard.claim(generation):
-            if generation > 1 and not self.closed:
-                self.drain()
-            self.guard.raise_to(generation)
+            try:
+                roll(super(), self.guard, generation, grace)
+                if self.guard.older(generation) and not self.closed:
+                    self.drain()
+            finally:
+                self.guard.raise_to(generation)
+
+
+def roll(pool: Any, guard: Guard, generation: int, grace: float) -> None:
+    """Take stale connections out of a psycopg_pool one by one; each is replaced before the next is taken."""
+    until = time.monotonic() + grace
+    while time.monotonic() < until and guard.older(generation):
+        fresh = guard.fresh(generation)
+        try:
+            connection = pool.getconn(STEP)
+        except (PoolTimeout, PoolClosed, TooManyRequests):
+            return
+        stale = getattr(connection, STAMP, 0) < generation
+        if stale:
+            age(connection)
+        pool.putconn(connection)
+        replaced = time.monotonic() + STEP
+        while stale and guard.fresh(generation) <= fresh and time.monotonic() < replaced:
+            time.sleep(0.001)
 
 
 class Subscriber:
@@ -141,21 +165,25 @@ class Subscriber:
         pool = self._pool()
         if pool is None or pool.guard.minimum >= credential.generation:
             return True
-        if pool.closed or not pool.guard.minimum:  # nothing has logged in yet: whoever does takes the newest
-            return not pool.closed
-        try:
-            conninfo = pool.conninfo() if callable(pool.conninfo) else pool.conninfo
-            kwargs = pool.kwargs() if callable(pool.kwargs) else pool.kwargs
-            with pool.connection_class.connect(conninfo, **(kwargs or {}), **{_PROBE: True}):
-                pass
-        except (psycopg.Error, RotationError):
+        if pool.closed or not pool.guard.proved:  # nothing has logged in yet: whoever does takes the newest
             return False
-        return pool.guard.minimum >= credential.generation
+        if pool.guard.proved < credential.generation:
+            try:
+                conninfo = pool.conninfo() if callable(pool.conninfo) else pool.conninfo
+                kwargs = pool.kwargs() if callable(pool.kwargs) else pool.kwargs
+                with pool.connection_class.connect(conninfo, **(kwargs or {}), **{_PROBE: True}):
+                    pass
+            except (psycopg.Error, RotationError):
+                return False
+            if pool.guard.proved < credential.generation:  # refused, and it fell back to the last good one
+                return False
+        pool.replace_before(credential.generation)
+        return True
 
     def on_end(self, credential: Credential) -> None:
         pool = self._pool()
         if pool is not None:
-            pool.replace_before(credential.generation + 1)
+            pool.replace_before(credential.generation + 1, grace=0)
 
     def in_use(self, generation: int) -> int:
         pool = self._pool()
@@ -199,7 +227,7 @@ def rotating(connection_class: type[CT], pool: Owner) -> type[CT]:
                 login.newest()
                 continue
             guard.stamp(connection, credential)
-            owner.replace_before(credential.generation)
+            guard.prove(credential)
             return connection
         raise AssertionError("unreachable")
 

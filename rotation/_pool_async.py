@@ -11,13 +11,13 @@ from typing import Any, Self, TypeVar, cast
 
 import psycopg
 from psycopg import AsyncConnection
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
 from rotation._credential import Credential, Source
 from rotation._credentials import Credentials
 from rotation._health import Health
 from rotation._login import Login, parameters
-from rotation._pool_base import PATIENCE, STAMP, Guard
+from rotation._pool_base import GRACE, PATIENCE, STAMP, STEP, Guard, age
 from rotation.errors import InvalidArgument, RotationError
 
 ACT = TypeVar("ACT", bound=AsyncConnection[Any])
@@ -110,21 +110,46 @@ class AsyncRotatingConnectionPool(AsyncConnectionPool[ACT]):
         if self.guard.owned and self.guard.credentials is not None:
             await asyncio.to_thread(self.guard.credentials.close)
 
-    async def replace_before(self, generation: int) -> None:
+    async def replace_before(self, generation: int, *, grace: float = GRACE) -> None:
+        """As RotatingConnectionPool.replace_before."""
         if self.guard.claim(generation):
-            if generation > 1 and not self.closed:
-                await self.drain()
-            self.guard.raise_to(generation)
+            try:
+                await self._roll(generation, grace)
+                if self.guard.older(generation) and not self.closed:
+                    await self.drain()
+            finally:
+                self.guard.raise_to(generation)
 
-    async def _probe(self, generation: int) -> bool:
-        try:
-            conninfo = await _resolved(self.conninfo)
-            kwargs = await _resolved(self.kwargs) or {}
-            async with await self.connection_class.connect(conninfo, **kwargs, **{_PROBE: cast(Any, True)}):
-                pass
-        except (psycopg.Error, RotationError):
-            return False
-        return self.guard.minimum >= generation
+    async def _roll(self, generation: int, grace: float) -> None:
+        until = time.monotonic() + grace
+        while time.monotonic() < until and self.guard.older(generation):
+            fresh = self.guard.fresh(generation)
+            try:
+                connection = await super().getconn(STEP)
+            except (PoolTimeout, PoolClosed, TooManyRequests):
+                return
+            stale = getattr(connection, STAMP, 0) < generation
+            if stale:
+                age(connection)
+            await self.putconn(connection)
+            replaced = time.monotonic() + STEP
+            while stale and self.guard.fresh(generation) <= fresh and time.monotonic() < replaced:  # noqa: ASYNC110 - a worker's
+                await asyncio.sleep(0.001)
+
+    async def adopt(self, generation: int) -> bool:
+        """Try the new credential where nobody has yet, then replace what is older. False: the server refuses it."""
+        if self.guard.proved < generation:
+            try:
+                conninfo = await _resolved(self.conninfo)
+                kwargs = await _resolved(self.kwargs) or {}
+                async with await self.connection_class.connect(conninfo, **kwargs, **{_PROBE: cast(Any, True)}):
+                    pass
+            except (psycopg.Error, RotationError):
+                return False
+            if self.guard.proved < generation:  # refused, and it fell back to the last good one
+                return False
+        await self.replace_before(generation)
+        return True
 
 
 async def _resolved(value: Any) -> Any:
@@ -144,14 +169,14 @@ class _Subscriber:
         pool = self._pool()
         if pool is None or pool.guard.minimum >= credential.generation:
             return True
-        if pool.closed or not pool.guard.minimum or pool._loop is None or pool._loop.is_closed():
-            return not pool.closed
-        return bool(self._in_loop(pool._loop, pool._probe(credential.generation)))
+        if pool.closed or not pool.guard.proved or pool._loop is None or pool._loop.is_closed():
+            return False
+        return bool(self._in_loop(pool._loop, pool.adopt(credential.generation)))
 
     def on_end(self, credential: Credential) -> None:
         pool = self._pool()
         if pool is not None and pool._loop is not None and not pool._loop.is_closed():
-            self._in_loop(pool._loop, pool.replace_before(credential.generation + 1))
+            self._in_loop(pool._loop, pool.replace_before(credential.generation + 1, grace=0))
 
     def in_use(self, generation: int) -> int:
         pool = self._pool()
@@ -202,7 +227,7 @@ def _rotating(connection_class: type[ACT], pool: AsyncRotatingConnectionPool[ACT
                 await asyncio.to_thread(login.newest)
                 continue
             guard.stamp(connection, credential)
-            await owner.replace_before(credential.generation)
+            guard.prove(credential)
             return connection
         raise AssertionError("unreachable")
 

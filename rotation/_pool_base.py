@@ -12,6 +12,13 @@ from rotation.errors import InvalidArgument
 
 STAMP = "_rotation_generation"
 PATIENCE = 5.0
+GRACE = 0.25  # seconds for which connections are replaced one by one, before the rest is drained
+STEP = 0.05
+
+
+def age(connection: Any) -> None:
+    """Let psycopg_pool close this one when it is put back, and connect another: as if its max_lifetime were over."""
+    connection._expire_at = 0.0
 
 
 class Owner(Protocol):
@@ -36,7 +43,7 @@ class Owner(Protocol):
     @property
     def closed(self) -> bool: ...
 
-    def replace_before(self, generation: int) -> None: ...
+    def replace_before(self, generation: int, *, grace: float = GRACE) -> None: ...
 
 
 class Guard:
@@ -58,28 +65,32 @@ class Guard:
         if self.credentials is not None:
             _refuse_two_credentials(conninfo, kwargs)
         self.minimum = 0
+        self.proved = 0
         self._claimed = 0
         self._lock = threading.Lock()
         self._made: weakref.WeakSet[Any] = weakref.WeakSet()
 
-    def claim(self, generation: int) -> bool:
-        """Whether it falls to the caller to drain what is older than ``generation`` and then to ``raise_to`` it.
+    def prove(self, credential: Credential) -> None:
+        """The server has taken it: older connections may be replaced now."""
+        with self._lock:
+            newer = credential.generation > self.proved
+            self.proved = max(self.proved, credential.generation)
+        if newer and self.credentials is not None:
+            self.credentials.nudge()
 
-        Draining comes first: it takes idle connections away in one step and quietly; what its moment misses (a login that
-        overlapped it) is found when it is handed out, by the minimum.
-        """
+    def outdated(self, credential: Credential, tries: int) -> bool:
+        """Whether a login was overtaken by a change and is better done again; three times at most."""
+        return credential.generation < self.proved and tries < 3
+
+    def claim(self, generation: int) -> bool:
+        """Whether it falls to the caller to replace what is older than ``generation``, and then to ``raise_to`` it."""
         with self._lock:
             if generation <= self._claimed:
                 return False
             self._claimed = generation
-            older = sum(1 for each in self._made if getattr(each, STAMP) < generation and not each.closed)
         if self.credentials is not None:
-            self.credentials.counters.replaced += older
+            self.credentials.counters.replaced += self.older(generation)
         return True
-
-    def outdated(self, credential: Credential, tries: int) -> bool:
-        """Whether a login was overtaken by a change and is better done again; three times at most."""
-        return credential.generation < self._claimed and tries < 3
 
     def raise_to(self, generation: int) -> None:
         """From now on only this generation and newer ones are handed out."""
@@ -91,10 +102,21 @@ class Guard:
         with self._lock:
             self._made.add(connection)
 
-    def in_use(self, generation: int) -> int:
+    def older(self, generation: int) -> int:
+        """How many open connections are older."""
+        return sum(1 for each in self._open() if getattr(each, STAMP) < generation)
+
+    def fresh(self, generation: int) -> int:
+        """How many open connections are of this generation or newer."""
+        return sum(1 for each in self._open() if getattr(each, STAMP) >= generation)
+
+    def _open(self) -> list[Any]:
         with self._lock:
             made = list(self._made)
-        return sum(1 for each in made if getattr(each, STAMP) == generation and not each.closed)
+        return [each for each in made if not each.closed]
+
+    def in_use(self, generation: int) -> int:
+        return sum(1 for each in self._open() if getattr(each, STAMP) == generation)
 
 
 def _refuse_two_credentials(conninfo: Any, kwargs: Any) -> None:

@@ -66,6 +66,7 @@ class _Follower:
                     await asyncio.to_thread(login.newest)
                 continue
             credential = login.accepted()
+            self.guard.prove(credential)
             if self.guard.claim(credential.generation):
                 if credential.generation > 1:
                     await self.pool.expire_connections()

@@ -9,8 +9,8 @@ from psycopg import Connection
 
 from rotation._credential import Source
 from rotation._credentials import Credentials
-from rotation._pool import Subscriber, rotating
-from rotation._pool_base import PATIENCE, Guard
+from rotation._pool import Subscriber, roll, rotating
+from rotation._pool_base import GRACE, PATIENCE, Guard
 from rotation.errors import InvalidArgument
 
 
@@ -83,9 +83,12 @@ class _Owner:
     def reconnect_timeout(self) -> float:
         return float(self._pool.reconnect_timeout)
 
-    def replace_before(self, generation: int) -> None:
+    def replace_before(self, generation: int, *, grace: float = GRACE) -> None:
         pool = self._pool
         if self.guard.claim(generation):
-            if generation > 1 and not pool.closed:
-                pool.drain()
-            self.guard.raise_to(generation)
+            try:
+                roll(pool, self.guard, generation, grace)
+                if self.guard.older(generation) and not pool.closed:
+                    pool.drain()
+            finally:
+                self.guard.raise_to(generation)
