@@ -97,6 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = parser().parse_args(arguments)
     except SystemExit as exit_:
         return USAGE if exit_.code else OK
+    audience = _audience(options)
     try:
         result = run(
             options.action,
@@ -111,7 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             policy_packs=options.policy_pack,
             preview=options.preview_only,
             parallel=options.parallel,
-            audience=_audience(options),
+            audience=audience,
         )
     except UsageError as error:
         sys.stderr.write(f"error: {error}\n")
@@ -126,6 +127,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return FAILED
     except KeyboardInterrupt:
         return FAILED
+    finally:
+        if isinstance(audience, Display):
+            audience.close()
     if not result.ok:
         return FAILED
     if options.action == "preview" and options.expect_no_changes and result.has_changes:

@@ -207,7 +207,7 @@ class Deployment:
         return [step for step in self.steps if not step.hidden]
 
     def inputs_for_display(self, resource: Resource) -> Properties | None:
-        return dict(resource.inputs) if self.preview and resource.custom else None
+        return dict(resource.inputs) if self.preview else None
 
 
 def same_step(old: Resource, new: Resource) -> Step:

@@ -291,9 +291,14 @@ class Display(Silent):
         del stream
         self._print(Text.assemble(("  | ", "dim"), line))
 
-    def end(self, result: Result) -> None:
+    def close(self) -> None:
+        """Give the terminal back, also where the run did not come to its end."""
         if self._live is not None:
             self._live.stop()
+            self._live = None
+
+    def end(self, result: Result) -> None:
+        self.close()
         if result.action != "destroy" and result.outputs:
             self._print(Text("outputs", "bold"))
             for key, value in sorted(result.outputs.items()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,4 +91,6 @@ class Packs(Policy):
         return found
 
     async def close(self) -> None:
-        await self._packs.close()
+        closing = self._packs.close()
+        if inspect.isawaitable(closing):
+            await closing

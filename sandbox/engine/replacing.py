@@ -93,13 +93,13 @@ async def delete_dependents(
                 "protection. To unprotect the resource, remove the `protect` flag from the resource in your Pulumi program and "
                 "run `up`",
             )
-    for dependent in reversed(dependents):
+    condemned = [dependent for dependent in reversed(dependents) if id(dependent.resource) not in deployment.condemned]
+    for dependent in condemned:
+        deployment.condemned.add(id(dependent.resource))
+        deployment.deleted.add(dependent.resource.urn)
+        deployment.dependent_keys[dependent.resource.urn] = dependent.keys
+    for dependent in condemned:
         resource = dependent.resource
-        if id(resource) in deployment.condemned:
-            continue
-        deployment.condemned.add(id(resource))
-        deployment.deleted.add(resource.urn)
-        deployment.dependent_keys[resource.urn] = dependent.keys
         if resource.pending_replacement:
             continue
         async with deployment.step(Step(events.DELETE_REPLACED, resource.urn, resource, None)):

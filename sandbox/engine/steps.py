@@ -29,7 +29,6 @@ async def same(deployment: Deployment, registry: Registry, step: Step, *, silent
     deployment.store.same(old, new)
     deployment.news[new.urn] = new
     if not silent:
-        step.inputs = deployment.inputs_for_display(new)
         deployment.note(step)
     return new
 
