@@ -237,6 +237,7 @@ class ControllerHost:
         aws = self.endpoints.aws
         if aws is not None:
             environment |= {
+                "AWS_ENDPOINT_URL": aws.endpoint_url,  # for what it leaves to the SDK: its own role's web identity
                 "AWS_SECRETSMANAGER_ENDPOINT": aws.endpoint_url,
                 "AWS_STS_ENDPOINT": aws.endpoint_url,
                 "AWS_REGION": aws.region,
