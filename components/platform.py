@@ -178,7 +178,7 @@ class SecretPlatform(pulumi.ComponentResource):
                 raise ArgumentError(f"namespaces: {namespace!r} is given twice")
             resource = k8s.core.v1.Namespace(
                 f"{name}-{namespace}",
-                metadata={"name": namespace},
+                metadata={"name": namespace, "labels": {"app.kubernetes.io/managed-by": "pulumi"}},
                 opts=pulumi.ResourceOptions(parent=self),
             )
             made[namespace] = resource.metadata["name"]
