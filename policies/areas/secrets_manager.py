@@ -1,0 +1,227 @@
+"""Secrets of AWS Secrets Manager: encryption, rotation, who reads them, how they end."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from policies.data import Undecided, dig, flag, mapping, number, opaque, text
+from policies.iam_documents import allowing, undecided
+from policies.rule import Option, Options, Props, Resource, Rule, Severity, amount, names
+
+SECRET = "aws:secretsmanager/secret:Secret"
+VERSION = "aws:secretsmanager/secretVersion:SecretVersion"
+ROTATION = "aws:secretsmanager/secretRotation:SecretRotation"
+POLICY = "aws:secretsmanager/secretPolicy:SecretPolicy"
+RECOVERY_DAYS = 30  # the service's own default
+_GUIDE = "https://docs.aws.amazon.com/secretsmanager/latest/userguide/"
+_RATE = re.compile(r"rate\((\d+) (hour|day)s?\)")
+
+
+def check_customer_key(props: Props, options: Options) -> Iterable[str]:
+    del options
+    key = props.get("kmsKeyId")
+    if not opaque(key) and (not text(key) or text(key).rpartition(":")[2].startswith("alias/aws/")):
+        yield "kmsKeyId: the secret is encrypted with the account's own key, which every identity of the account may use"
+
+
+def check_rotation(resources: Sequence[Resource], options: Options) -> Iterable[tuple[str, str]]:
+    rotations = [found for found in resources if found.type == ROTATION]
+    tags = options.names("exempt_tags")
+    for secret in resources:
+        if secret.type != SECRET or any(tag in mapping(secret.asked.get("tags")) for tag in tags):
+            continue
+        if not any(found.refers("secretId", secret, "arn", "id", "name") for found in rotations):
+            yield secret.urn, "no SecretRotation belongs to this secret: its value stays the same for good"
+
+
+def check_rotation_period(props: Props, options: Options) -> Iterable[str]:
+    rules = props.get("rotationRules")
+    if opaque(rules):
+        yield Undecided("rotationRules")
+        return
+    limit = options.number("max_days")
+    days, schedule = dig(rules, "automaticallyAfterDays"), dig(rules, "scheduleExpression")
+    if opaque(days) or opaque(schedule):
+        yield Undecided("rotationRules")
+        return
+    rate = _RATE.fullmatch(text(schedule).strip())
+    if rate:
+        found: float | None = int(rate[1][:9]) / (24 if rate[2] == "hour" else 1)
+    else:
+        found = number(days)
+    if found is None and not text(schedule):
+        yield "rotationRules: neither automaticallyAfterDays nor scheduleExpression says when"
+    elif found is not None and found > limit:
+        yield f"rotationRules: more than {limit:g} days pass between rotations"
+
+
+def check_policy_principal(props: Props, options: Options) -> Iterable[str]:
+    del options
+    yield from undecided(props.get("policy"), "policy")
+    for statement in allowing(props.get("policy")):
+        if not statement.opaque and statement.anyone and not statement.pins_caller:
+            yield f"policy.{statement.place} gives the secret to everyone: its principal is a wildcard"
+
+
+def check_block_public(props: Props, options: Options) -> Iterable[str]:
+    del options
+    value = props.get("blockPublicPolicy")
+    if opaque(value):
+        yield Undecided("blockPublicPolicy")
+    elif flag(value) is not True:
+        yield "blockPublicPolicy: a policy that opens the secret to the public would be accepted"
+
+
+def remedy_block_public(props: Props, options: Options) -> Mapping[str, Any]:
+    return {"blockPublicPolicy": True} if any(True for _ in _decided(check_block_public(props, options))) else {}
+
+
+def check_recovery(props: Props, options: Options) -> Iterable[str]:
+    del options
+    value = props.get("recoveryWindowInDays")
+    if opaque(value):
+        yield Undecided("recoveryWindowInDays")
+    elif value is not None and number(value) == 0:
+        yield "recoveryWindowInDays: 0 deletes the secret at once and for good"
+
+
+def remedy_recovery(props: Props, options: Options) -> Mapping[str, Any]:
+    return (
+        {"recoveryWindowInDays": RECOVERY_DAYS} if any(True for _ in _decided(check_recovery(props, options))) else {}
+    )
+
+
+def check_tags(props: Props, options: Options) -> Iterable[str]:
+    tags = props.get("tags")
+    if opaque(tags):
+        yield Undecided("tags")
+        return
+    if not mapping(tags):
+        yield "tags: none; nobody can tell whose secret this is"
+        return
+    missing = [name for name in options.names("required") if name not in mapping(tags)]
+    if missing:
+        yield f"tags: {len(missing)} of the required ones are missing: {', '.join(sorted(missing))}"
+
+
+def check_write_only(props: Props, options: Options) -> Iterable[str]:
+    del options
+    for name in ("secretString", "secretBinary"):
+        value = props.get(name)
+        if opaque(value) or value not in (None, ""):
+            yield f"{name}: the value is kept in the stack's state"
+
+
+def _decided(messages: Iterable[str]) -> Iterable[str]:
+    return (message for message in messages if not isinstance(message, Undecided))
+
+
+RULES = (
+    Rule(
+        number=15,
+        name="secret-customer-key",
+        title="A secret is encrypted with a key of its owner's",
+        severity=Severity.MEDIUM,
+        source=("CKV_AWS_149", "AVD-AWS-0098"),
+        tags=("secrets-manager", "kms"),
+        types=(SECRET,),
+        remediation="Set kmsKeyId to a customer managed key (ManagedSecret makes one).",
+        link=_GUIDE + "security-encryption.html",
+        check=check_customer_key,
+    ),
+    Rule(
+        number=16,
+        name="secret-rotation",
+        title="A secret is rotated",
+        severity=Severity.MEDIUM,
+        source=("CKV2_AWS_57", "Security Hub SecretsManager.1"),
+        tags=("secrets-manager", "rotation"),
+        types=(SECRET,),
+        remediation="Add a SecretRotation, or tag the secret as one that is rotated elsewhere.",
+        link=_GUIDE + "rotating-secrets.html",
+        check_stack=check_rotation,
+        options={
+            "exempt_tags": names(("strongroom:rotated-by",), "a secret with one of these tags is rotated elsewhere")
+        },
+    ),
+    Rule(
+        number=17,
+        name="secret-rotation-period",
+        title="A secret is rotated often enough",
+        severity=Severity.MEDIUM,
+        source=("CKV_AWS_304", "Security Hub SecretsManager.4"),
+        tags=("secrets-manager", "rotation"),
+        types=(ROTATION,),
+        remediation="Set rotationRules.automaticallyAfterDays to 90 or less.",
+        link=_GUIDE + "rotate-secrets_schedule.html",
+        check=check_rotation_period,
+        options={"max_days": amount(90, "days between rotations at most")},
+    ),
+    Rule(
+        number=18,
+        name="secret-policy-anyone",
+        title="A secret's own policy names its readers",
+        severity=Severity.HIGH,
+        source=("KICS fa00ce45",),
+        tags=("secrets-manager",),
+        types=(POLICY,),
+        remediation="Name the principals, or pin aws:PrincipalAccount or aws:PrincipalOrgID.",
+        link=_GUIDE + "auth-and-access_resource-policies.html",
+        check=check_policy_principal,
+    ),
+    Rule(
+        number=19,
+        name="secret-policy-block-public",
+        title="A public secret policy is refused by the service",
+        severity=Severity.MEDIUM,
+        source=("NEW",),
+        tags=("secrets-manager",),
+        types=(POLICY,),
+        remediation="Set blockPublicPolicy to true.",
+        link="https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_PutResourcePolicy.html",
+        check=check_block_public,
+        remedy=remedy_block_public,
+    ),
+    Rule(
+        number=20,
+        name="secret-recovery-window",
+        title="A deleted secret can be brought back",
+        severity=Severity.MEDIUM,
+        source=("NEW",),
+        tags=("secrets-manager",),
+        types=(SECRET,),
+        remediation="Leave recoveryWindowInDays out (30 days), or set it to 7 or more.",
+        link=_GUIDE + "manage_delete-secret.html",
+        check=check_recovery,
+        remedy=remedy_recovery,
+    ),
+    Rule(
+        number=21,
+        name="secret-tags",
+        title="A secret is tagged",
+        severity=Severity.LOW,
+        source=("Security Hub SecretsManager.5",),
+        tags=("secrets-manager",),
+        types=(SECRET,),
+        remediation="Tag the secret with its owner.",
+        link=_GUIDE + "managing-secrets_tagging.html",
+        check=check_tags,
+        options={
+            "required": Option([], {"type": "array", "items": {"type": "string"}}, "tags that each secret must have")
+        },
+    ),
+    Rule(
+        number=22,
+        name="secret-value-in-state",
+        title="A secret's value is not kept in the state",
+        severity=Severity.HIGH,
+        source=("NEW",),
+        tags=("secrets-manager", "state"),
+        types=(VERSION,),
+        remediation="Use secretStringWo with secretStringWoVersion, or an external writer.",
+        link="https://www.pulumi.com/registry/packages/aws/api-docs/secretsmanager/secretversion/",
+        check=check_write_only,
+    ),
+)
