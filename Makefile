@@ -40,7 +40,7 @@ logs: ## print the servers' logs (SERVER=name: of one)
 	$(RUN_PYTHON) -m sandbox logs $(SERVER)
 
 drill: ## rotate every credential under load and count failed requests (ARGS=...)
-	$(RUN) -m rotation.drill $(ARGS)
+	$(RUN) -m sandbox drill $(ARGS)
 
 policy: ## check the dev stack against the policy pack (ARGS=...)
 	$(RUN) -m sandbox policy $(ARGS)

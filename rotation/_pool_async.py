@@ -7,6 +7,7 @@ import itertools
 import time
 import weakref
 from collections.abc import Callable
+from concurrent.futures import CancelledError
 from typing import Any, Self, TypeVar, cast
 
 import psycopg
@@ -187,7 +188,7 @@ class _Subscriber:
         future = asyncio.run_coroutine_threadsafe(work, loop)
         try:
             return future.result(_PROBE_TIMEOUT)
-        except TimeoutError:
+        except (TimeoutError, CancelledError):  # cancelled: the loop ends
             future.cancel()
             return None
 

@@ -1,4 +1,4 @@
-"""The sandbox's commands: ``python -m sandbox up|preview|refresh|destroy|down|env|status|logs``.
+"""The sandbox's commands: ``python -m sandbox up|preview|refresh|destroy|down|env|status|logs|drill``.
 
 Exit codes: 0 done, 1 failed, 2 usage.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from rich.console import Console
 from sandbox import servers, stack, summary
 from sandbox.endpoints import Endpoints
 from sandbox.servers.errors import ServerError
-from sandbox.toolchain import go
+from sandbox.toolchain import go, paths
 from sandbox.toolchain.errors import ToolchainError
 
 ENGINES = ("embedded", "pulumi")
@@ -43,9 +44,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands.add_parser("down", help="stop the servers and remove all that they kept")
     commands.add_parser("env", help="print the exports with which kubectl, bao, aws and psql talk to the sandbox")
     commands.add_parser("status", help="which server runs, where, and since when")
+    drill = commands.add_parser("drill", help="rotate every credential under load", add_help=False)
+    drill.add_argument("arguments", nargs="*", help="those of `python -m rotation.drill`")
     logs = commands.add_parser("logs", help="print a server's log")
     logs.add_argument("server", nargs="?", help="its name, as `status` gives it; all of them where it is left out")
-    options = parser.parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    options, rest = parser.parse_known_args(given)
+    options.given = given  # the drill parses its own
+    if rest and options.command != "drill":
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
     console = Console(stderr=True)
     try:
         return _run(options, console)
@@ -73,6 +80,8 @@ def _run(options: argparse.Namespace, console: Console) -> int:
         for name, value in Endpoints.load(place).env().items():
             print(f"export {name}={shlex.quote(value)}")
         return 0
+    if options.command == "drill":
+        return _drill(Endpoints.load(place), options.given[1:])
     began = time.monotonic()
     if options.command == "up":
         go.wait_for(go.BINARIES, console)
@@ -84,6 +93,14 @@ def _run(options: argparse.Namespace, console: Console) -> int:
     if options.command == "up" and code == 0:
         summary.page(Console(), endpoints, servers.status(place), stack.outputs(place), time.monotonic() - began)
     return code
+
+
+def _drill(endpoints: Endpoints, arguments: Sequence[str]) -> int:
+    """The drill of ``rotation``, a program of its own, on this sandbox: told where by the ordinary environment."""
+    programs = {str(paths.wheel_binary(name).parent) for name in ("bao", "kubectl")}
+    environment = {**os.environ, **endpoints.env(), "PATH": os.pathsep.join([*programs, os.environ.get("PATH", "")])}
+    command = [sys.executable, "-m", "rotation.drill", *arguments]
+    return subprocess.run(command, env=environment, cwd=stack.ROOT, check=False).returncode
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import CancelledError
 from typing import Any
 
 import asyncpg
@@ -81,7 +82,7 @@ class _Follower:
         future = asyncio.run_coroutine_threadsafe(self._probe(), self._loop)
         try:
             future.result(_TIMEOUT)
-        except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except (TimeoutError, CancelledError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
             future.cancel()
             return False
         return self.guard.minimum >= credential.generation

@@ -61,7 +61,7 @@ class _Conductor:
         try:
             self._run(load)
         finally:
-            self._requests = max(self._requests, self.done + self._requests // (self._rotations + 1))  # a quiet end
+            self.stop.wait(2 * self._pause)  # a quiet end, to compare with
             self._all_rotated = True
 
     def _run(self, load: Load) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from rotation.drill.load import Load
 
-SETTLE = 0.1  # seconds after a rotation that still count as "during": connections are being replaced
+SETTLE = 0.15  # seconds after a rotation that still count as "during": connections are being replaced
 
 
 @dataclass(frozen=True)
