@@ -16,7 +16,7 @@ from typing import Any, Final
 
 # The marks of Pulumi's wire format: sdk/go/common/resource/properties.go and plugin/rpc.go.
 SIGNATURE: Final = "4dabf18193072939515e22adb298388d"
-SECRET_SIGNATURE: Final = "1b47061264138c4ac30d75fd1eb44270"
+SECRET_SIGNATURE: Final = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 a mark, no secret
 UNKNOWN_TEXTS: Final = frozenset(
     {
         "1c4a061d-8072-4f0a-a4cb-0ff528b18fe7",  # boolean

@@ -42,7 +42,12 @@ class Condition:
     @property
     def demands(self) -> bool:
         """Whether it holds only where the key is present and like one of the values."""
-        return self.operator in _POSITIVE and not self.if_exists and self.quantifier != "forallvalues" and bool(self.values)
+        return (
+            self.operator in _POSITIVE
+            and not self.if_exists
+            and self.quantifier != "forallvalues"
+            and bool(self.values)
+        )
 
     @property
     def wildcard(self) -> bool:
@@ -89,12 +94,16 @@ class Statement:
     def anyone(self) -> bool:
         """Whether its principal is everyone."""
         named = (*self.principals.get("aws", ()), *self.principals.get("*", ()))
-        return any(isinstance(found, str) and (found == "*" or re.fullmatch(r"arn:[^:]*:iam::\*:.*", found)) for found in named)
+        return any(
+            isinstance(found, str) and (found == "*" or re.fullmatch(r"arn:[^:]*:iam::\*:.*", found)) for found in named
+        )
 
     @property
     def pins_caller(self) -> bool:
         """Whether a condition says which account, organisation or principal may call."""
-        return any(found.demands and found.key in _CALLER_KEYS and not _all_wild(found.values) for found in self.conditions)
+        return any(
+            found.demands and found.key in _CALLER_KEYS and not _all_wild(found.values) for found in self.conditions
+        )
 
 
 def _all_wild(values: Iterable[Any]) -> bool:

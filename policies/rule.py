@@ -54,7 +54,9 @@ class Resource:
         if other.urn in self.depends.get(prop, ()):
             return True
         value = self.asked.get(prop, self.props.get(prop))
-        return isinstance(value, str) and any(value == source.get(key) for source in (other.props, other.inputs) for key in keys)
+        return isinstance(value, str) and any(
+            value == source.get(key) for source in (other.props, other.inputs) for key in keys
+        )
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from policies.data import items, mapping, opaque, texts
-from policies.iam_documents import Statement, allowing, documents, glob, undecided
+from policies.iam_documents import Statement, allowing, documents, undecided
 from policies.rule import Options, Props, Resource, Rule, Severity
 
 ROLE = "aws:iam/role:Role"

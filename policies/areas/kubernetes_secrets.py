@@ -141,9 +141,10 @@ RULES = (
         options={"allowed": names((), "NAMESPACE/NAME (with wildcards) of Secrets that may hold a value")},
     ),
     Rule(
-        number=49, name="service-account-token-secret", title="No service account has a token without an end", severity=Severity.HIGH,
+        number=49, name="service-account-token-secret", title="No service account has a token without an end",
+        severity=Severity.HIGH,
         source=("Kyverno",), tags=("kubernetes",), types=SECRET,
-        remediation="Use projected tokens or TokenRequest; for a Vault outside of the cluster add its reviewer's Secret to allowed.",
+        remediation="Use projected tokens or TokenRequest; list the reviewer of a Vault outside of the cluster in allowed.",
         link="https://kubernetes.io/docs/concepts/configuration/secret/#serviceaccount-token-secrets", check=long_lived,
         options={"allowed": names((), "NAMESPACE/NAME (with wildcards) of token Secrets that are accepted")},
     ),
