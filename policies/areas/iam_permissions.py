@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from policies.data import items, mapping, opaque, texts
+from policies.data import texts
 from policies.iam_documents import Statement, allowing, documents, undecided
-from policies.rule import Options, Props, Resource, Rule, Severity
+from policies.rule import Options, Props, Rule, Severity
 
 ROLE = "aws:iam/role:Role"
 POLICIES = (
@@ -195,32 +195,6 @@ def check_pass_role(props: Props, options: Options) -> Iterable[str]:
     return _each(props, find)
 
 
-def check_conflicting_management(resources: Sequence[Resource], options: Options) -> Iterable[tuple[str, str]]:
-    del options
-    inline = [found for found in resources if found.type == "aws:iam/rolePolicy:RolePolicy"]
-    attached = [found for found in resources if found.type == "aws:iam/rolePolicyAttachment:RolePolicyAttachment"]
-    for role in resources:
-        if role.type != ROLE:
-            continue
-        if _holds(role.asked.get("inlinePolicies")) and any(
-            found.refers("role", role, "name", "id", "arn") for found in inline
-        ):
-            yield (
-                role.urn,
-                "inlinePolicies manages all inline policies and would remove those of a RolePolicy beside it",
-            )
-        arns = role.asked.get("managedPolicyArns")
-        if _holds(arns) and any(found.refers("role", role, "name", "id", "arn") for found in attached):
-            yield (
-                role.urn,
-                "managedPolicyArns manages all attachments and would remove those of a RolePolicyAttachment beside it",
-            )
-
-
-def _holds(value: object) -> bool:
-    return opaque(value) or any(opaque(entry) or isinstance(entry, str) or mapping(entry) for entry in items(value))
-
-
 def _rule(
     number: int,
     name: str,
@@ -286,17 +260,5 @@ RULES = (
         13, "iam-pass-any-role", "A role that may be passed on is named", Severity.MEDIUM, ("AVD-AWS-0342",),
         "Name the roles, and the services with iam:PassedToService.",
         "https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_passrole.html", check_pass_role,
-    ),
-    Rule(
-        number=14,
-        name="iam-conflicting-management",
-        title="A role's policies are managed in one place",
-        severity=Severity.HIGH,
-        source=("AwsGuard",),
-        tags=("iam",),
-        types=(ROLE,),
-        remediation="Use RolePolicy and RolePolicyAttachment, and leave inlinePolicies and managedPolicyArns out.",
-        link="https://www.pulumi.com/registry/packages/aws/api-docs/iam/role/",
-        check_stack=check_conflicting_management,
     ),
 )  # fmt: skip

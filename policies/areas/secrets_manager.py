@@ -10,7 +10,7 @@ from policies.data import Undecided, dig, flag, mapping, number, opaque, text
 from policies.iam_documents import allowing, undecided
 from policies.rule import Option, Options, Props, Resource, Rule, Severity, amount, names
 
-SECRET = "aws:secretsmanager/secret:Secret"
+SECRET = "aws:secretsmanager/secret:Secret"  # noqa: S105 - a type
 VERSION = "aws:secretsmanager/secretVersion:SecretVersion"
 ROTATION = "aws:secretsmanager/secretRotation:SecretRotation"
 POLICY = "aws:secretsmanager/secretPolicy:SecretPolicy"
