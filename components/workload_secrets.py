@@ -101,7 +101,7 @@ def source_of(secret: WorkloadSecretArgs) -> str:
     if given[0] not in DELIVERED_FROM[delivery]:
         able = [other.value for other, sources in DELIVERED_FROM.items() if given[0] in sources]
         raise ArgumentError(
-            f"secrets: {secret['name']!r}: delivery: {delivery.value!r} cannot take a {given[0]}; "
+            f"secrets: {secret['name']!r}: delivery: {delivery.value!r} cannot take {given[0]}; "
             f"expected {' or '.join(able)}, or another source: {', '.join(DELIVERED_FROM[delivery])}"
         )
     return given[0]

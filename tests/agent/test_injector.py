@@ -113,7 +113,6 @@ def test_at_max_ttl_the_app_gets_a_new_user_without_a_restart(platform: Platform
 
 def test_the_app_never_notices_that_openbao_is_sealed_for_half_a_lease(platform: Platform, tmp_path: Path) -> None:
     platform.database_role("sealed", ttl=16, max_ttl=600)
-    state_dir = platform.state_dir
     with (
         platform.workload("sealed", platform.credentials("sealed", max_backoff="2s")) as secrets,
         platform.application(secrets / "db-creds", tmp_path / "app") as app,

@@ -1,0 +1,66 @@
+"""Each secret of a workload names its delivery; what a delivery cannot do is refused before anything is created."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from components.workload_secrets import Delivery, check_secrets, delivery_of, described, kv_path_of, source_of
+
+ROLES: Any = {"app": {"name": "app", "default_ttl": "1h", "max_ttl": "24h"}}
+
+
+def check(*secrets: Any, tokens_live: str = "1h") -> None:
+    check_secrets("api", "production", secrets, namespaces=["production"], roles=ROLES, token_ttl=tokens_live)
+
+
+@pytest.mark.parametrize(
+    ("secret", "delivery", "source"),
+    [
+        ({"name": "a", "database_role": "app"}, Delivery.EXTERNAL_SECRET, "database_role"),
+        ({"name": "a", "kv_path": "production/a"}, Delivery.EXTERNAL_SECRET, "kv_path"),
+        ({"name": "a", "aws_secret": "production/a"}, Delivery.EXTERNAL_SECRET, "aws_secret"),
+        ({"name": "a", "delivery": "agent", "database_role": "app", "file_mode": "0440"}, Delivery.AGENT, "database_role"),
+        ({"name": "a", "delivery": "agent", "kv_path": "production/a"}, Delivery.AGENT, "kv_path"),
+        ({"name": "a", "delivery": "sealed", "generate": ["K"]}, Delivery.SEALED, "generate"),
+        ({"name": "a", "delivery": "sealed", "sealed_file": "a.yaml"}, Delivery.SEALED, "sealed_file"),
+        ({"name": "a", "delivery": "sops", "sops_file": "a.yaml"}, Delivery.SOPS, "sops_file"),
+        ({"name": "a", "delivery": "sops", "sops_file": "a.yaml", "kv_path": "x/y"}, Delivery.SOPS, "sops_file"),
+    ],
+)  # fmt: skip
+def test_every_delivery_takes_its_sources(secret: Any, delivery: Delivery, source: str) -> None:
+    check(secret)
+    assert delivery_of(secret) is delivery
+    assert source_of(secret) == source
+    assert described(secret, database="database", kv="secret")
+
+
+@pytest.mark.parametrize(
+    ("secret", "words"),
+    [
+        ({"name": "a", "delivery": "carrier-pigeon", "kv_path": "x"}, "delivery: 'carrier-pigeon' is unknown"),
+        ({"name": "a", "delivery": "agent", "aws_secret": "x"}, "'agent' cannot take aws_secret; expected external-secret"),
+        ({"name": "a", "delivery": "sealed", "kv_path": "x/y"}, "'sealed' cannot take kv_path; expected external-secret or agent"),
+        ({"name": "a", "delivery": "sops"}, "has no source; expected exactly one of sops_file"),
+        ({"name": "a", "sops_file": "x.yaml"}, "'external-secret' cannot take sops_file; expected sops"),
+        ({"name": "a", "delivery": "sealed"}, "has no source; expected exactly one of sealed_file, generate"),
+        ({"name": "a", "kv_path": "x/y", "aws_secret": "z"}, "has kv_path, aws_secret"),
+        ({"name": "a", "kv_path": "x/y", "template": "{{ 1 }}"}, "template: only the delivery 'agent' has files"),
+        ({"name": "a", "delivery": "sealed", "generate": ["K"], "refresh_interval": "1m"}, "refresh_interval: a sealed secret"),
+        ({"name": "a", "delivery": "agent", "database_role": "app", "refresh_interval": "1m"}, "the agent renews a lease"),
+    ],
+)  # fmt: skip
+def test_what_a_delivery_cannot_do_is_refused_with_what_it_can(secret: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        check(secret)
+
+
+def test_an_agents_token_must_outlive_its_leases_too() -> None:
+    with pytest.raises(ValueError, match="token_ttl"):
+        check({"name": "a", "delivery": "agent", "database_role": "app"}, tokens_live="30m")
+
+
+def test_a_sops_file_is_kept_below_its_workload() -> None:
+    assert kv_path_of({"name": "smtp", "sops_file": "x.yaml"}, "production", "mailer") == "production/mailer/smtp"
+    assert kv_path_of({"name": "a", "aws_secret": "x"}, "production", "mailer") is None
