@@ -237,7 +237,8 @@ class ControllerHost:
         aws = self.endpoints.aws
         if aws is not None:
             environment |= {
-                "AWS_ENDPOINT_URL": aws.endpoint_url,  # for what it leaves to the SDK: its own role's web identity
+                "AWS_ENDPOINT_URL": aws.endpoint_url,
+                "AWS_ENDPOINT_URL_STS": aws.endpoint_url,  # where the SDK exchanges the web identity of its own role
                 "AWS_SECRETSMANAGER_ENDPOINT": aws.endpoint_url,
                 "AWS_STS_ENDPOINT": aws.endpoint_url,
                 "AWS_REGION": aws.region,
