@@ -10,6 +10,7 @@ from sandbox.engine.deployment import Deployment, StepFailed, Stopped
 from sandbox.engine.errors import EngineError
 from sandbox.engine.events import Step
 from sandbox.engine.registry import Registry
+from sandbox.engine.state import in_order
 from sandbox.engine.steps import call_delete
 
 
@@ -35,62 +36,31 @@ def to_delete(deployment: Deployment) -> list[Step]:
 
 
 async def delete_all(deployment: Deployment, registry: Registry, steps: Sequence[Step]) -> None:
-    """Carry the deletions out, as many at once as may be. After a failure nothing more begins."""
-    waits = _waits(steps)
-    done: set[int] = set()
-    tasks: dict[asyncio.Task[bool], int] = {}
-    waiting = dict(enumerate(steps))
-    dependents: dict[int, list[int]] = {}
-    counts = {at: len(before) for at, before in waits.items()}
-    for at, before in waits.items():
-        for other in before:
-            dependents.setdefault(other, []).append(at)
-    ready = [at for at in waiting if not counts[at]]
-    failed = False
-    while waiting or tasks:
-        if not failed and not deployment.stopping.is_set():
-            for at in ready:
-                tasks[asyncio.create_task(_delete(deployment, registry, waiting.pop(at)))] = at
-        ready = []
-        if not tasks:
-            if failed or deployment.stopping.is_set() or not waiting:
-                return
-            ready = [_weakest(steps, waiting, waits, done)]  # edges between generations can run in a circle
+    """Carry the deletions out, level by level; those of a level at once. After a failure no other level begins."""
+    for level in _levels(deployment, steps):
+        if deployment.stopping.is_set():
+            return
+        if not all(await asyncio.gather(*(_delete(deployment, registry, step) for step in level))):
+            return
+
+
+def _levels(deployment: Deployment, steps: Sequence[Step]) -> list[list[Step]]:
+    """The steps in levels, the last in dependency order first: what a resource needs is in a later level than itself.
+
+    A resource is as late as that allows, as with the real engine; it matters for what is left after a failure. Edges go to what
+    comes earlier in the state, so those between an old and a new generation cannot run in a circle.
+    """
+    by_resource = {id(step.old): step for step in steps}
+    depth_by_urn: dict[str, int] = {}
+    levels: dict[int, list[Step]] = {}
+    for resource in in_order(deployment.old_list):
+        step = by_resource.get(id(resource))
+        if step is None:
             continue
-        finished, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in finished:
-            at = tasks.pop(task)
-            if not task.result():
-                failed = True
-                continue
-            done.add(at)
-            for other in dependents.get(at, ()):
-                counts[other] -= 1
-                if not counts[other] and other in waiting:
-                    ready.append(other)
-
-
-def _waits(steps: Sequence[Step]) -> dict[int, set[int]]:
-    """For each step the steps that must be done before it: the deletions of what needs its resource."""
-    by_urn: dict[str, list[int]] = {}
-    for at, step in enumerate(steps):
-        by_urn.setdefault(step.urn, []).append(at)
-    waits: dict[int, set[int]] = {at: set() for at in range(len(steps))}
-    for at, step in enumerate(steps):
-        assert step.old is not None
-        for urn in step.old.needs():
-            for other in by_urn.get(urn, ()):
-                if other != at:
-                    waits[other].add(at)
-    return waits
-
-
-def _weakest(steps: Sequence[Step], waiting: dict[int, Step], waits: dict[int, set[int]], done: set[int]) -> int:
-    def blocked(at: int) -> tuple[int, int]:
-        old = steps[at].old
-        return (0 if old is not None and old.delete else 1, len(waits[at] - done))
-
-    return min(waiting, key=blocked)
+        depth = 1 + max((depth_by_urn.get(urn, 0) for urn in resource.needs()), default=0)
+        depth_by_urn[resource.urn] = max(depth, depth_by_urn.get(resource.urn, 0))
+        levels.setdefault(depth, []).append(step)
+    return [levels[depth] for depth in sorted(levels, reverse=True)]
 
 
 async def _delete(deployment: Deployment, registry: Registry, step: Step) -> bool:

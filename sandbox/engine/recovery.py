@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from sandbox.engine import state
 from sandbox.engine.deployment import Deployment
+from sandbox.engine.errors import ResourceError
 from sandbox.engine.registry import Registry
 
 CREATING = "creating"
@@ -23,9 +24,13 @@ async def recover(deployment: Deployment, registry: Registry) -> None:
             continue
         if deployment.preview:
             continue
-        provider = await registry.ensure(resource.provider)
-        found = await provider.recover(resource.urn, resource.inputs)
-        if found is None and not provider.can_recover:
+        try:
+            provider = await registry.ensure(resource.provider)
+        except ResourceError:  # its provider is not in the state, so it cannot be asked
+            found, can_recover = None, False
+        else:
+            found, can_recover = await provider.recover(resource.urn, resource.inputs), provider.can_recover
+        if found is None and not can_recover:
             deployment.tell(
                 "warning",
                 "an earlier run was interrupted while this was being created, and its provider cannot tell whether it was: it "
