@@ -11,6 +11,7 @@ from components.names import dns_label, dns_name
 CHART = "external-secrets"
 CHART_VERSION = "2.9.0"
 REPOSITORY = "https://charts.external-secrets.io"
+WEBHOOK_PORT, METRICS_PORT = 10250, 8080  # the chart's
 
 
 class ExternalSecretsOperatorArgs(TypedDict):
@@ -32,6 +33,8 @@ class ExternalSecretsOperatorArgs(TypedDict):
     """Let the operator make tokens of every service account of the cluster, as the chart does by default; default false."""
     service_monitor: NotRequired[bool]
     """Make a ServiceMonitor, for which the Prometheus Operator must be there; default false, metrics are served anyway."""
+    no_network_policy: NotRequired[bool]
+    """Leave out the NetworkPolicy that lets in webhook calls and scrapes of metrics only; default false."""
     chart_version: NotRequired[str]
     """Default the newest that this kit was tested with; must serve `external-secrets.io/v1`, so 0.17 or later."""
 
@@ -68,7 +71,26 @@ class ExternalSecretsOperator(pulumi.ComponentResource):
             values=chart_values(args),
             opts=pulumi.ResourceOptions(parent=self),
         )
+        if not args.get("no_network_policy", False):
+            _network_policy(name, self.namespace, pulumi.ResourceOptions(parent=self, depends_on=[self.release]))
         self.register_outputs({"namespace": self.namespace, "serviceAccount": self.service_account})
+
+
+def _network_policy(name: str, namespace: str, opts: pulumi.ResourceOptions) -> None:
+    """Nothing reaches the operator's pods but the API server's calls of the webhook and the scraping of metrics.
+
+    What they reach is left open: where Vault and AWS are is not the cluster's to say.
+    """
+    k8s.networking.v1.NetworkPolicy(
+        f"{name}-network-policy",
+        metadata={"name": "external-secrets-ingress", "namespace": namespace},
+        spec={
+            "pod_selector": {},
+            "policy_types": ["Ingress"],
+            "ingress": [{"ports": [{"port": port, "protocol": "TCP"} for port in (WEBHOOK_PORT, METRICS_PORT)]}],
+        },
+        opts=opts,
+    )
 
 
 def chart_values(args: ExternalSecretsOperatorArgs) -> dict[str, Any]:

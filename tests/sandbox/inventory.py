@@ -12,7 +12,7 @@ import psycopg
 from tests.sandbox.dev_stack import DevStack
 
 KINDS = (
-    "namespaces,serviceaccounts,secrets,roles,rolebindings,clusterroles,clusterrolebindings,deployments,services,"
+    "namespaces,serviceaccounts,secrets,roles,rolebindings,clusterroles,clusterrolebindings,deployments,services,networkpolicies,"
     "customresourcedefinitions"
 )
 DELIVERY_KINDS = (

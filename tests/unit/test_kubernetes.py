@@ -69,6 +69,14 @@ def test_the_operator_is_highly_available_and_makes_no_tokens_of_other_accounts(
     assert not any(values[f"process{kind}"] for kind in ("ClusterStore", "ClusterExternalSecret", "PushSecret"))
 
 
+def test_only_webhook_calls_and_scrapes_reach_the_operator(deploy: Any) -> None:
+    policy = deploy(lambda: ExternalSecretsOperator("eso", {})).one("NetworkPolicy")
+    assert policy["metadata"]["namespace"] == "external-secrets"
+    assert policy["spec"]["policyTypes"] == ["Ingress"]
+    assert [port["port"] for port in policy["spec"]["ingress"][0]["ports"]] == [10250, 8080]
+    assert deploy(lambda: ExternalSecretsOperator("eso", {"no_network_policy": True})).of("NetworkPolicy") == []
+
+
 def test_what_reaches_further_is_asked_for_by_name() -> None:
     values = chart_values({"allow_cluster_stores": True, "allow_push_secrets": True})
     assert values["processClusterStore"]
