@@ -53,6 +53,9 @@ def test_what_was_acknowledged_survives(own: Cloud, how: signal.Signals) -> None
     blob = own.admin.client("kms").encrypt(KeyId=key, Plaintext=b"data")["CiphertextBlob"]
     client = own.admin.client("secretsmanager")
     version = client.put_secret_value(SecretId=secret, SecretString=value + "2")["VersionId"]
+    signing = own.admin.client("kms").create_key(KeyUsage="SIGN_VERIFY", KeySpec="ECC_NIST_P256")["KeyMetadata"]["Arn"]
+    signed = {"KeyId": signing, "Message": b"data", "SigningAlgorithm": "ECDSA_SHA_256"}
+    signature = own.admin.client("kms").sign(**signed)["Signature"]
     pid = own.server.process.pid
     assert pid is not None
     os.kill(pid, how)
@@ -63,6 +66,7 @@ def test_what_was_acknowledged_survives(own: Cloud, how: signal.Signals) -> None
     found = session.client("secretsmanager").get_secret_value(SecretId=secret)
     assert (found["SecretString"], found["VersionId"]) == (value + "2", version)
     assert own.admin.client("kms").decrypt(CiphertextBlob=blob)["Plaintext"] == b"data"
+    assert own.admin.client("kms").verify(**signed, Signature=signature)["SignatureValid"]
 
 
 async def _start(cloud: Cloud) -> Any:

@@ -35,7 +35,11 @@ def _reduce_private_key(key: Any) -> Any:
     data = key.private_bytes(
         serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    return serialization.load_der_private_key, (data, None)
+    return _private_key, (data,)
+
+
+def _private_key(data: bytes) -> Any:
+    return serialization.load_der_private_key(data, None)
 
 
 class _Pickler(pickle.Pickler):
