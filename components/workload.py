@@ -108,6 +108,7 @@ class Workload(pulumi.ComponentResource):
         values = WorkloadValues(self._name, self._platform, self._child)
         stored, self._granted = values.stored(self._secrets, self._kv_path)
         self._values = values
+        self._login_role: VaultKubernetesRole | None = None
         login = self._vault_login()
         vault_store = self._vault_store(login)
         aws_store = self._aws_store(role)
@@ -129,7 +130,7 @@ class Workload(pulumi.ComponentResource):
                 image=args["image"],
                 injection=self.injection(),
                 secret_names=[found["secret"] for found in self.deliveries if "secret" in found],
-                opts=self._after(*(stored[secret["name"]] for secret in self._by_agent if secret["name"] in stored)),
+                opts=self._after(*self._before_the_agent(stored)),
             )
         self.register_outputs({})
 
@@ -139,6 +140,14 @@ class Workload(pulumi.ComponentResource):
         For a pod of the team's own: `inject_transform(workload.injection())`.
         """
         return injection_of(self._platform, self._identity, self._by_agent) if self._by_agent else None
+
+    def _before_the_agent(self, stored: Mapping[str, pulumi.Resource]) -> Sequence[pulumi.Resource | None]:
+        """What must be there before the pod: the webhook, or it would start without its agent; and what the agent reads."""
+        if not self._by_agent:
+            return []
+        platform = self._platform
+        values = [stored.get(secret["name"]) for secret in self._by_agent]
+        return [platform.injector, platform.database, platform.kv, self._login_role, *values]
 
     def _delivered(
         self, secret: WorkloadSecretArgs, build: Callable[[WorkloadSecretArgs], pulumi.Output[str]]
@@ -219,7 +228,7 @@ class Workload(pulumi.ComponentResource):
         if not rules:
             return None
         policy = VaultPolicy(f"{self._name}-policy", {"policy_name": self._identity, "rules": rules}, self._child)
-        role = VaultKubernetesRole(
+        role = self._login_role = VaultKubernetesRole(
             f"{self._name}-vault",
             {
                 "auth_mount": platform.auth.ready,

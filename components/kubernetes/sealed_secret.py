@@ -113,6 +113,8 @@ class SealedSecret(pulumi.ComponentResource):
                 raise SealingError(
                     f"certificate: {name!r} needs the sealing certificate; fetch it with `python -m gitops sealed fetch-cert`"
                 )
+            if isinstance(args["certificate"], str):
+                load_certificate(args["certificate"])  # refused here, rather than by the provider in the middle of `up`
             sealed = _SealedValues(
                 f"{name}-sealed",
                 {
