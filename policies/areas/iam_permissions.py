@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from policies.data import texts
-from policies.iam_documents import Statement, allowing, documents, undecided
+from policies.iam_documents import Statement, allowing, documents, glob, undecided
 from policies.rule import Options, Props, Rule, Severity
 
 ROLE = "aws:iam/role:Role"
