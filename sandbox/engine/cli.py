@@ -59,6 +59,14 @@ def parser() -> argparse.ArgumentParser:
             "--policy-pack", action="append", default=[], type=Path, metavar="DIR", help="a policy pack (repeatable)"
         )
         one.add_argument(
+            "--policy-pack-config",
+            action="append",
+            default=[],
+            type=Path,
+            metavar="FILE",
+            help="the configuration (JSON) of the policy pack at the same place (repeatable)",
+        )
+        one.add_argument(
             "--parallel", type=int, default=PARALLEL, metavar="N", help=f"operations at once (default {PARALLEL})"
         )
         one.add_argument("--json", action="store_true", help="one JSON line a step, then a summary")
@@ -110,6 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             secrets=_pairs(options.secret, "--secret"),
             config_file=options.config_file,
             policy_packs=options.policy_pack,
+            policy_pack_configs=options.policy_pack_config,
             preview=options.preview_only,
             parallel=options.parallel,
             audience=audience,

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sandbox.engine import events, urns
 from sandbox.engine.errors import EngineError
@@ -110,9 +110,15 @@ class Deployment:
 
     # -- telling ----------------------------------------------------------------------------------------------------
 
+    def violated(self, violation: Any, severity: str, message: str, urn: str) -> None:
+        """Tell what a policy found."""
+        self._tell(Diagnostic(severity, self.redactor(message), urn, violation))
+
     def tell(self, severity: str, message: str, urn: str = "") -> None:
-        diagnostic = Diagnostic(severity, self.redactor(message), urn)
-        if severity != "debug":
+        self._tell(Diagnostic(severity, self.redactor(message), urn))
+
+    def _tell(self, diagnostic: Diagnostic) -> None:
+        if diagnostic.severity != "debug":
             self.diagnostics.append(diagnostic)
         self.audience.diagnostic(diagnostic)
 

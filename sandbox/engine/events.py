@@ -69,6 +69,7 @@ class Diagnostic:
     severity: str  # debug, info, warning, error
     message: str
     urn: str = ""
+    violation: Any = None  # where a policy pack said it: an ``analyzer.Violation``, whose message has not been redacted
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,9 +29,29 @@ class Packs(Policy):
         self._deployment = deployment
 
     @classmethod
-    async def start(cls, folders: Sequence[Path], deployment: Deployment, settings: StackConfig) -> Packs:
+    async def start(
+        cls,
+        folders: Sequence[Path],
+        configs: Sequence[Path | None],
+        deployment: Deployment,
+        settings: StackConfig,
+        environment: Mapping[str, str],
+        organization: str,
+    ) -> Packs:
+        """``configs`` has the configuration file of the pack at the same place in ``folders``."""
         packs = importlib.import_module("sandbox.engine.analyzer").PolicyPacks()
-        await packs.start(list(folders), deployment.project, deployment.stack, dict(settings.values))
+        await packs.start(
+            list(folders),
+            deployment.project,
+            deployment.stack,
+            dict(settings.values),
+            configs=list(configs),
+            organization=organization,
+            dry_run=deployment.preview,
+            secret_keys=sorted(settings.secret_keys),
+            environment=environment,
+            tell=deployment.tell,
+        )
         return cls(packs, deployment)
 
     def _fields(self, resource: Resource, goal: Goal | None, properties: Any) -> dict[str, Any]:
@@ -87,7 +107,7 @@ class Packs(Policy):
             message = f"policy {violation.policy}: {violation.message}"
             if mandatory:
                 self._deployment.mark_failed()
-            self._deployment.tell("error" if mandatory else "warning", message, violation.urn or default)
+            self._deployment.violated(violation, "error" if mandatory else "warning", message, violation.urn or default)
         return found
 
     async def close(self) -> None:

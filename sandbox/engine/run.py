@@ -47,6 +47,7 @@ def run(
     secrets: Mapping[str, str] | None = None,
     config_file: str | Path | None = None,
     policy_packs: Sequence[str | Path] = (),
+    policy_pack_configs: Sequence[str | Path] = (),
     preview: bool = False,
     parallel: int = PARALLEL,
     audience: Audience | None = None,
@@ -57,7 +58,8 @@ def run(
     ``program`` is a file or a folder (with Pulumi.yaml, or with __main__.py and ``project`` given); ``state`` the file of the
     stack's state, made when it is missing. ``providers`` are classes as ``module:Class``. ``config`` and ``secrets`` are
     settings by key; ``config_file`` takes the place of Pulumi.STACK.yaml. With ``preview`` a refresh or a destroy is only
-    shown. ``environment`` (default: this process's) is the program's, and holds the passphrase of the secrets.
+    shown. ``policy_pack_configs`` are the packs' configuration files,
+    in their order. ``environment`` (default: this process's) is the program's, and holds the passphrase of the secrets.
 
     A run that fails is a Result with ``ok=False``. Raises UsageError, ConfigError, StateError and SecretsError for what is
     wrong before it begins.
@@ -67,6 +69,8 @@ def run(
         raise UsageError(f"action {action!r}: expected one of {', '.join(ACTIONS)}")
     if parallel < 1:
         raise UsageError(f"--parallel {parallel}: expected 1 or more")
+    if len(policy_pack_configs) > len(policy_packs):
+        raise UsageError("--policy-pack-config: more of them than of --policy-pack; give each pack one at most")
     passphrase = find_passphrase(variables)
     path = Path(program)
     if action in ("refresh", "destroy") and not path.exists() and project:
@@ -98,7 +102,9 @@ def run(
     try:
         store = Store(state_path, passphrase, durable=not engine.preview)
         try:
-            return asyncio.run(engine.run(store, Loader(providers), [Path(pack) for pack in policy_packs]))
+            packs = [Path(pack) for pack in policy_packs]
+            configs = [Path(config) for config in policy_pack_configs]
+            return asyncio.run(engine.run(store, Loader(providers), packs, configs))
         finally:
             store.close()
     finally:
@@ -128,7 +134,7 @@ class _Run:
         self.environment = environment
         self._interrupts = 0
 
-    async def run(self, store: Store, loader: Loader, packs: list[Path]) -> Result:
+    async def run(self, store: Store, loader: Loader, packs: list[Path], configs: list[Path]) -> Result:
         began = time.monotonic()
         redactor = Redactor()
         redactor.learn_texts(self.settings.secrets())
@@ -154,7 +160,7 @@ class _Run:
             if packs and self.action in ("preview", "up"):
                 from sandbox.engine.packs import Packs
 
-                policy = await Packs.start(packs, deployment, self.settings)
+                policy = await Packs.start(packs, configs, deployment, self.settings, self.environment, ORGANIZATION)
             if self.action in ("preview", "up"):
                 outputs = await self._program(deployment, registry, policy)
             elif self.action == "refresh":

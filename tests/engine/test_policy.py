@@ -30,7 +30,7 @@ class Packs:
     stack: ClassVar[list[dict[str, Any]]] = []
     closed: ClassVar[list[bool]] = []
 
-    async def start(self, folders: list[Path], project: str, stack: str, config: dict[str, str]) -> None:
+    async def start(self, folders: list[Path], project: str, stack: str, config: dict[str, str], **more: Any) -> None:
         self.started.append((folders, project, stack, config))
 
     async def remediate(self, **fields: Any) -> dict[str, Any] | None:
