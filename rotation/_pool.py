@@ -111,7 +111,7 @@ class RotatingConnectionPool(ConnectionPool[CT]):
     def _next_fresh(self, conn: CT, timeout: float) -> CT:
         deadline = time.monotonic() + timeout
         while getattr(conn, STAMP, 0) < self.guard.minimum:
-            conn.pgconn.finish()  # not conn.close(), which gives it back where close_returns is set
+            age(conn)
             self.putconn(conn)
             conn = super().getconn(max(deadline - time.monotonic(), 0.001))
         return conn

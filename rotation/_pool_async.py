@@ -99,7 +99,7 @@ class AsyncRotatingConnectionPool(AsyncConnectionPool[ACT]):
     async def _next_fresh(self, conn: ACT, seconds: float) -> ACT:
         deadline = time.monotonic() + seconds
         while getattr(conn, STAMP, 0) < self.guard.minimum:
-            conn.pgconn.finish()  # not conn.close(), which gives it back where close_returns is set
+            age(conn)
             await self.putconn(conn)
             conn = await super().getconn(max(deadline - time.monotonic(), 0.001))
         return conn

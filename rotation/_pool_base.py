@@ -17,7 +17,12 @@ STEP = 0.05
 
 
 def age(connection: Any) -> None:
-    """Let psycopg_pool close this one when it is put back, and connect another: as if its max_lifetime were over."""
+    """Let psycopg_pool close this one when it is put back, and connect another: as if its max_lifetime were over.
+
+    The attribute is psycopg_pool's own; should it ever mean nothing, the connection comes again and is cut.
+    """
+    if getattr(connection, "_expire_at", None) == 0.0:
+        connection.pgconn.finish()  # not close(), which gives it back where close_returns is set
     connection._expire_at = 0.0
 
 

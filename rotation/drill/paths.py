@@ -22,6 +22,7 @@ from rotation.errors import InvalidArgument
 from rotation.function import RotationFunction
 
 POLL = 0.1  # seconds; a drill does not wait a minute for each change
+_MOST_LEASES = 20
 _AGENT_TTL = "8s"
 
 
@@ -34,7 +35,9 @@ class Case:
     left_over: Callable[[], int] | None
     """Users, leases and sessions that are still there after everything was closed and should not be; None: cannot tell."""
     slow: bool = False
-    """Rotated by a clock or a controller: the drill waits for it, so it takes few rotations."""
+    """Rotated by a clock: the drill waits for it, so it takes few rotations."""
+    most: int | None = None
+    """No more rotations than this, as each leaves something behind until it ends by itself."""
 
 
 Path_ = Callable[[Database], AbstractContextManager[Case]]
@@ -98,7 +101,7 @@ def external_secret_file(_: Database, which: str | None = None) -> Iterator[Case
         delivery.mounted_secret(namespace, target, Path(folder) / "volume") as volume,
     ):
         source = MountedFiles(volume.folder, poll_interval=POLL / 2)
-        yield Case(source, lambda _: delivery.force_sync(namespace, name), None, slow=True)
+        yield Case(source, lambda _: delivery.force_sync(namespace, name), None, most=_MOST_LEASES)
 
 
 PATHS: dict[str, Path_] = {

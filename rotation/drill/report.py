@@ -12,6 +12,9 @@ from typing import Any
 
 from rotation.drill.load import Load
 
+_CAPTION = (
+    "latencies in ms: before / during / after rotations; left over ?: ESO revokes nothing, each ends with its lease"
+)
 SETTLE = 0.15  # seconds after a rotation that still count as "during": connections are being replaced
 
 
@@ -111,9 +114,7 @@ def show(rows: Sequence[Row], skipped: dict[str, str]) -> None:
     console = Console()
     if not console.is_terminal:
         console.width = 150
-    table = Table(
-        title="Rotation drill", caption="latencies in ms: before / during / after rotations", title_justify="left"
-    )
+    table = Table(title="Rotation drill", caption=_CAPTION, title_justify="left")
     table.add_column("source", overflow="fold")
     for name in ("mode", "requests", "failed", "rotations", "p50", "p99", "replaced", "left over"):
         table.add_column(name, justify="left" if name == "mode" else "right", no_wrap=name != "rotations")
