@@ -26,8 +26,9 @@ _KEEP = ("name", "namespace", "labels", "annotations")
 def backup(target: Path, recipients: Sequence[str], namespace: str = "kube-system") -> list[str]:
     """Write every sealing key to ``target``, encrypted to age ``recipients`` (``age1...``); the keys' names.
 
-    ``target``.json lists names and dates, so that ``stale`` can tell without a secret. Nothing is written in clear, not
-    even for a moment. Raises BackupError, ControllerError.
+    It is an armored age file of a v1 List, which ``age`` and ``kubectl`` understand without this program. ``target``.json
+    lists names and dates, so that ``stale`` can tell without a secret. Nothing is written in clear, not even for a moment.
+    Raises BackupError, ControllerError.
     """
     if not recipients:
         raise BackupError("recipients: give at least one age recipient (age1...); keys are never written in clear")
@@ -42,8 +43,7 @@ def backup(target: Path, recipients: Sequence[str], namespace: str = "kube-syste
         )
     names = [str(key["metadata"]["name"]) for key in keys]
     bundle = json.dumps({"apiVersion": "v1", "kind": "List", "items": [_clean(key) for key in keys]})
-    sealed = base64.encodebytes(pyrage.encrypt(bundle.encode(), parsed)).decode()
-    write(target, sealed, mode=0o600)
+    write(target, pyrage.encrypt(bundle.encode(), parsed, armored=True).decode(), mode=0o600)
     index = {"written": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), "keys": names}
     write(target.with_name(target.name + ".json"), json.dumps(index, indent=2) + "\n")
     return names
@@ -61,15 +61,13 @@ def read(source: Path, identity_file: Path) -> list[dict[str, Any]]:
         text = identity_file.read_text(encoding="utf-8")
         lines = [line.strip() for line in text.splitlines() if line.startswith("AGE-SECRET-KEY-")]
         identities = [pyrage.x25519.Identity.from_str(line) for line in lines]
-        raw = base64.b64decode(source.read_text(encoding="utf-8"))
-        bundle = json.loads(pyrage.decrypt(raw, identities))
+        items: list[dict[str, Any]] = json.loads(pyrage.decrypt(source.read_bytes(), identities))["items"]
     except OSError as error:
         raise BackupError(f"{error.filename}: {error.strerror}") from error
     except (pyrage.DecryptError, pyrage.IdentityError) as error:
         raise BackupError(f"{source}: no identity in {identity_file} opens this backup: {error}") from error
-    except ValueError as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise BackupError(f"{source}: damaged, or not a backup of sealing keys") from error
-    items: list[dict[str, Any]] = bundle["items"]
     return items
 
 

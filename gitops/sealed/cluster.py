@@ -105,5 +105,12 @@ def sealing_keys(namespace: str) -> list[dict[str, Any]]:
 
 
 def apply(manifests: list[dict[str, Any]]) -> None:
-    """Create or update objects in the cluster."""
-    kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests}))
+    """Create or update objects in the cluster. Server-side: kubectl's own way would copy their values into an annotation."""
+    kubectl(
+        "apply",
+        "--server-side",
+        "--force-conflicts",
+        "-f",
+        "-",
+        stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests}),
+    )
