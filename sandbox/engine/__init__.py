@@ -11,7 +11,6 @@ Pulumi's, so ``pulumi stack import`` takes the state over.
 """
 
 from sandbox.engine.errors import (
-    Cancelled,
     ConfigError,
     EngineError,
     ProviderError,
@@ -44,5 +43,4 @@ __all__ = [
     "Unsupported",
     "ProviderError",
     "ResourceError",
-    "Cancelled",
 ]

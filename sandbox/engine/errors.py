@@ -8,8 +8,7 @@ EngineError                  base: the message is what the user reads
 ├── SecretsError             no passphrase, or not the one that the secrets were encrypted with
 ├── Unsupported              the program asks for something that this engine does not do; it is named
 ├── ProviderError            a provider cannot be loaded, or does not answer as a provider does
-├── ResourceError            a resource's registration is refused; carries its URN
-└── Cancelled                interrupted by the user
+└── ResourceError            a resource's registration is refused; carries its URN
 """
 
 from __future__ import annotations
@@ -53,7 +52,3 @@ class ResourceError(EngineError):
     def __init__(self, urn: str, message: str) -> None:
         self.urn = urn
         super().__init__(message)
-
-
-class Cancelled(EngineError):
-    """The user interrupted the run: what had begun is finished and saved."""

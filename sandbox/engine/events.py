@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from sandbox.engine import urns
 from sandbox.engine.providers import Change
 from sandbox.engine.state import Resource
 
@@ -52,8 +53,6 @@ class Step:
     @property
     def hidden(self) -> bool:
         """Steps of default providers, and those that only tidy the state, are the engine's own business."""
-        from sandbox.engine import urns
-
         return urns.is_default_provider(self.urn) or self.op == REMOVE_PENDING_REPLACE
 
     @property
@@ -69,7 +68,7 @@ class Diagnostic:
     severity: str  # debug, info, warning, error
     message: str
     urn: str = ""
-    violation: Any = None  # where a policy pack said it: an ``analyzer.Violation``, whose message has not been redacted
+    violation: Any = None  # where a policy pack said it: an ``analyzer.Violation``
 
 
 @dataclass(slots=True)

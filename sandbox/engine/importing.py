@@ -14,15 +14,13 @@ from sandbox.engine.values import UNKNOWN
 
 if TYPE_CHECKING:
     from sandbox.engine.goal import Goal, ReadGoal
-    from sandbox.engine.policy import Policy
     from sandbox.engine.registry import Registry
 
 
 async def import_resource(
-    deployment: Deployment, policy: Policy, provider: Provider, goal: Goal, new: Resource, old: Resource | None
+    deployment: Deployment, provider: Provider, goal: Goal, new: Resource, old: Resource | None
 ) -> Resource:
     """The resource as it really is, in the state; what the program wants otherwise is then an update like any other."""
-    del policy
     replacing = old is not None and new.urn not in deployment.deleted
     op = events.IMPORT_REPLACEMENT if replacing else events.IMPORT
     new.id = new.import_id = goal.import_id

@@ -80,7 +80,7 @@ class Planner:
             and (old is None or old.external or (old.import_id or old.id) != goal.import_id)
         ):
             assert isinstance(provider, Provider)
-            imported = await import_resource(deployment, self.policy, provider, goal, new, old)
+            imported = await import_resource(deployment, provider, goal, new, old)
             return await self._against(goal, imported, self._new(goal, urn, imported), provider)
         recreating = urn in deployment.deleted and old is not None
         external = old is not None and old.external
