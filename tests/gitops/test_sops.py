@@ -152,3 +152,56 @@ def test_bad_input_is_refused_with_its_name(repository: Path) -> None:
     with pytest.raises(SopsCommandError, match=r"creation rule|no matching"):
         files.encrypt(repository, [uncovered])
     assert uncovered.read_text() == "a: b\n"
+
+
+def test_files_follow_what_the_creation_rules_say_now(
+    repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_encrypted(repository, {"password": "value"})
+    mate = pyrage.x25519.Identity.generate()
+    (tmp_path / "mate.txt").write_text(f"{mate}\n")
+    config = yaml.safe_load((repository / ".sops.yaml").read_text())
+    config["creation_rules"][0]["age"] += f",{mate.to_public()}"
+    (repository / ".sops.yaml").write_text(yaml.safe_dump(config))
+    assert main(["sops", "--root", str(repository), "update-keys", str(path)]) == 0
+    environment = {**os.environ, "SOPS_AGE_KEY_FILE": str(tmp_path / "mate.txt")}
+    assert sops.decrypt(path, environment=environment) == {"password": "value"}
+    assert "value" not in capsys.readouterr().out
+
+
+def test_the_editors_plain_file_is_in_memory_and_gone_afterwards(
+    repository: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = write_encrypted(repository, {"password": "value"})
+    editor = tmp_path / "editor.sh"
+    editor.write_text(
+        f'#!/bin/sh\necho "$1" > {tmp_path}/edited\nstat -c %a "$(dirname "$(dirname "$1")")" >> {tmp_path}/edited\n'
+    )
+    editor.chmod(0o700)
+    monkeypatch.setenv("SOPS_EDITOR", str(editor))
+    files.edit(repository, path)
+    plain, mode = (tmp_path / "edited").read_text().split()
+    assert plain.startswith("/dev/shm/")
+    assert mode == "700"
+    assert not Path(plain).exists()
+
+
+def test_every_format_is_read(repository: Path) -> None:
+    production = repository / "secrets" / "production"
+    texts = {"a.json": '{"k": "v"}', "a.env": "K=v\nL=w x\n", "a.ini": "[part]\nk = v\n", "a.txt": "two\nlines\n"}
+    for name, text in texts.items():
+        (production / name).write_text(text)
+        files.encrypt(repository, [production / name])
+    assert sops.decrypt(production / "a.json") == {"k": "v"}
+    assert sops.decrypt(production / "a.env") == {"K": "v", "L": "w x"}
+    assert sops.decrypt(production / "a.ini")["part"] == {"k": "v"}
+    assert sops.decrypt(production / "a.txt") == {"data": "two\nlines\n"}
+    assert not check(repository, sorted(production.iterdir()))
+
+
+def test_bytes_that_are_no_text_are_refused_with_a_way_out(repository: Path) -> None:
+    path = repository / "secrets" / "production" / "key.bin"
+    path.write_bytes(b"\xff\xfe\x00\x01")
+    files.encrypt(repository, [path])
+    with pytest.raises(sops.SopsFileError, match="Base64"):
+        sops.decrypt(path)
