@@ -15,6 +15,7 @@ del sys.path[0]
 
 import argparse  # noqa: E402
 import asyncio  # noqa: E402
+import atexit  # noqa: E402
 import contextlib  # noqa: E402
 import ctypes  # noqa: E402
 import gc  # noqa: E402
@@ -163,6 +164,11 @@ def _run(program: Path) -> None:
 
 if __name__ == "__main__":
     code = main()
+    if code == 0:
+        sys.exit(0)
+    # Threads may still wait for an engine that has stopped: they keep nobody waiting, but what the program left to do at its
+    # end is done.
+    atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(code)  # threads that still wait for an engine that has stopped keep nobody waiting
+    os._exit(code)

@@ -111,6 +111,13 @@ def test_what_the_program_prints_is_shown(stack: Stack) -> None:
     assert "warning: mind this" in done.stderr
 
 
+@pytest.mark.parametrize("text", ["", "Thing('a', 'v', fail='create')", "raise ValueError('no')"])
+def test_a_program_s_exit_handlers_run(stack: Stack, text: str) -> None:
+    stack.write(f"import atexit, pathlib\natexit.register(lambda: pathlib.Path('ended').touch())\n{text}")
+    assert stack.run("up").ok is (text == "")
+    assert (stack.folder / "ended").exists()
+
+
 def test_a_plain_run_shows_the_diff_and_counts(stack: Stack) -> None:
     stack.run("up", "a = Thing('a', 'v1', secret_value=Output.secret('old-secret'))\nb = Thing('b', 'v', shape='x')")
     stack.write("a = Thing('a', 'v2', secret_value=Output.secret('new-secret'))\nb = Thing('b', 'v', shape='y')")
