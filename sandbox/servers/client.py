@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import subprocess
 import sys
@@ -22,9 +21,9 @@ from sandbox.servers.wire import Progress
 ROOT = Path(__file__).resolve().parents[2]
 ALL = ("vault", "postgres", "kubernetes", "aws")
 START_DEADLINE = 180.0  # seconds without a word of progress
-SUPERVISOR_DEADLINE = 20.0
+SUPERVISOR_DEADLINE = 60.0
 STOP_DEADLINE = 60.0
-ANSWER_DEADLINE = 20.0
+ANSWER_DEADLINE = 60.0
 _ours: dict[Path, list[subprocess.Popen[bytes]]] = {}  # kept so that they are reaped
 
 
@@ -148,14 +147,12 @@ def _supervisor(state_dir: Path, owner: int | None) -> Any:
         connection = wire.connect(state_dir)
         if connection is not None:
             return connection
-        if started is None:
-            started = _spawn(state_dir, owner, log)
-        elif started.poll() not in (None, 0):
+        if started is not None and started.poll() not in (None, 0):
             break
-        elif started.poll() == 0:  # another one held the lock: it is starting, or ending
-            started = None
-            time.sleep(0.1)
-        time.sleep(0.02)
+        # One that ended well found the lock taken. While it is, that supervisor is about to answer, or to end.
+        if (started is None or started.poll() == 0) and place.unlocked(state_dir):
+            started = _spawn(state_dir, owner, log)
+        time.sleep(0.05)
     raise ServerFailed(f"the supervisor did not start; the end of its log:\n{tail(log)}")
 
 
@@ -182,16 +179,13 @@ def _spawn(state_dir: Path, owner: int | None, log: Path) -> subprocess.Popen[by
 def _wait_for_end(state_dir: Path) -> None:
     """Until no supervisor holds the lock. Raises ServerFailed where one does not end."""
     end = time.monotonic() + STOP_DEADLINE
-    with suppress(FileNotFoundError), (state_dir / place.LOCK).open("w") as lock:
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > end:
-                    raise ServerFailed(
-                        f"the supervisor at {state_dir} did not end within {STOP_DEADLINE:.0f} s"
-                    ) from None
-            time.sleep(0.02)
-    for process in _ours.pop(state_dir, []):
-        process.wait(timeout=STOP_DEADLINE)
+    while True:
+        with place.lock(state_dir) as held:
+            if held:
+                for process in _ours.pop(state_dir, []):
+                    process.terminate()  # without the lock it serves nobody: it came too late, or has ended
+                    process.wait(timeout=STOP_DEADLINE)
+                return
+        if time.monotonic() > end:
+            raise ServerFailed(f"the supervisor at {state_dir} did not end within {STOP_DEADLINE:.0f} s")
+        time.sleep(0.02)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from sandbox.servers.errors import ServerError
@@ -26,6 +30,29 @@ def make(state_dir: Path) -> Path:
     if not (state_dir / MARK).exists():
         private_write(state_dir / MARK, "A sandbox's own: `make down` removes this folder.\n")
     return state_dir
+
+
+@contextmanager
+def lock(state_dir: Path) -> Iterator[bool]:
+    """Hold the supervisor's lock, as one does for its life; gives False where another process has it."""
+    try:
+        file = os.fdopen(os.open(state_dir / LOCK, os.O_RDWR | os.O_CREAT, 0o600), "w")
+    except FileNotFoundError:  # nothing is there to be locked
+        yield True
+        return
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+def unlocked(state_dir: Path) -> bool:
+    """Whether no supervisor serves the directory at this moment."""
+    with lock(state_dir) as held:
+        return held
 
 
 def remove(state_dir: Path) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import fcntl
 import json
 import os
 import signal
@@ -28,10 +27,11 @@ from sandbox.servers.errors import ServerError
 from sandbox.servers.files import private_folder
 from sandbox.servers.fleet import Fleet
 from sandbox.servers.managed import ManagedProcess, ending, tail
-from sandbox.servers.place import LOCK, remove
+from sandbox.servers.place import MARK, lock, remove
 from sandbox.toolchain.paths import cache_root
 
 UNEXPECTED = "ServerError"
+LOCK_ATTEMPTS = 5
 
 
 def note(message: str) -> None:
@@ -169,25 +169,31 @@ def main() -> int:
     options = parser.parse_args()
     state_dir: Path = options.state_dir
     os.umask(0o077)
-    with (state_dir / LOCK).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return 0  # another one was quicker: that one serves
-        for name in leftovers.sweep(state_dir):
-            note(f"killed {name}, which an earlier supervisor had left")
-        os.environ["STRONGROOM_CACHE"] = str(cache_root())  # where it is by the user's own HOME
-        # Servers must not write to the user's own folders.
-        os.environ["HOME"] = str(private_folder(state_dir / "home"))
-        os.environ["TMPDIR"] = str(private_folder(state_dir / "tmp"))
-        tempfile.tempdir = None
-        private_folder(state_dir / "logs")
-        supervisor = Supervisor(state_dir)
-        asyncio.run(supervisor.run(options.owner))
-        note("supervisor ended")
-        if supervisor.orphaned:
-            remove(state_dir)
-    return 0
+    for _ in range(LOCK_ATTEMPTS):  # somebody may look, at this moment, whether it is taken
+        with lock(state_dir) as held:
+            if held:
+                _serve(state_dir, options.owner)
+                return 0
+        time.sleep(0.1)
+    return 0  # another one was quicker: that one serves
+
+
+def _serve(state_dir: Path, owner: int | None) -> None:
+    if not (state_dir / MARK).exists():
+        return  # it was stopped and removed before this one had begun
+    for name in leftovers.sweep(state_dir):
+        note(f"killed {name}, which an earlier supervisor had left")
+    os.environ["STRONGROOM_CACHE"] = str(cache_root())  # where it is by the user's own HOME
+    # Servers must not write to the user's own folders.
+    os.environ["HOME"] = str(private_folder(state_dir / "home"))
+    os.environ["TMPDIR"] = str(private_folder(state_dir / "tmp"))
+    tempfile.tempdir = None
+    private_folder(state_dir / "logs")
+    supervisor = Supervisor(state_dir)
+    asyncio.run(supervisor.run(owner))
+    note("supervisor ended")
+    if supervisor.orphaned:
+        remove(state_dir)
 
 
 if __name__ == "__main__":

@@ -168,4 +168,4 @@ def test_the_injector_of_the_vault_chart_runs_an_agent_for_an_annotated_workload
     account = "--as=system:serviceaccount:vault:vault-agent-injector"
     assert kubectl(cluster, "auth", "can-i", "get", "secrets", "-A", account, check=False).strip() == "no"
     release.delete()
-    own.until("the agent is gone with its injector", lambda: not rendered.exists(), seconds=15)
+    own.until("the agent is gone with its injector", lambda: not rendered.exists())

@@ -246,7 +246,7 @@ def test_a_crashed_controller_is_reported_and_comes_back_by_itself(operator: Dri
         now = status(cluster, "external-secrets.external-secrets")
         return now is not None and now.state == "ready" and now.pid != before.pid
 
-    own.until("it runs again", back, seconds=20)
+    own.until("it runs again", back)
     log = servers.logs(Path(cluster.state_dir), "supervisor")
     assert "external-secrets.external-secrets was ended by SIGKILL" in log
 

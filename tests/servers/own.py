@@ -68,7 +68,7 @@ def alive(processes: Sequence[psutil.Process]) -> list[str]:
     return found
 
 
-def until(what: str, holds: Callable[[], bool], seconds: float = 30.0) -> None:
+def until(what: str, holds: Callable[[], bool], seconds: float = 90.0) -> None:
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end, f"not within {seconds:.0f} s: {what}"
