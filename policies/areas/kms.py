@@ -51,7 +51,7 @@ def check_deletion_window(props: Props, options: Options) -> Iterable[str]:
     if opaque(value):
         yield Undecided("deletionWindowInDays")
         return
-    days, least = number(value), options.number("min_days")
+    days, least = number(value), options.number("minDays")
     if days is not None and days < least:
         yield f"deletionWindowInDays: fewer than {least:g} days to notice that a key in use is being deleted"
 
@@ -109,7 +109,7 @@ RULES = (
         remediation="Leave deletionWindowInDays out (30 days), or set at least the limit.",
         link=_GUIDE + "deleting-keys.html",
         check=check_deletion_window,
-        options={"min_days": amount(14, "days between the request and the deletion at least; KMS takes 7 to 30")},
+        options={"minDays": amount(14, "days between the request and the deletion at least; KMS takes 7 to 30")},
     ),
     Rule(
         number=26,

@@ -28,7 +28,7 @@ def check_customer_key(props: Props, options: Options) -> Iterable[str]:
 
 def check_rotation(resources: Sequence[Resource], options: Options) -> Iterable[tuple[str, str]]:
     rotations = [found for found in resources if found.type == ROTATION]
-    tags = options.names("exempt_tags")
+    tags = options.names("exemptTags")
     for secret in resources:
         if secret.type != SECRET or any(tag in mapping(secret.asked.get("tags")) for tag in tags):
             continue
@@ -41,7 +41,7 @@ def check_rotation_period(props: Props, options: Options) -> Iterable[str]:
     if opaque(rules):
         yield Undecided("rotationRules")
         return
-    limit = options.number("max_days")
+    limit = options.number("maxDays")
     days, schedule = dig(rules, "automaticallyAfterDays"), dig(rules, "scheduleExpression")
     if opaque(days) or opaque(schedule):
         yield Undecided("rotationRules")
@@ -143,7 +143,7 @@ RULES = (
         link=_GUIDE + "rotating-secrets.html",
         check_stack=check_rotation,
         options={
-            "exempt_tags": names(("strongroom:rotated-by",), "a secret with one of these tags is rotated elsewhere")
+            "exemptTags": names(("strongroom:rotated-by",), "a secret with one of these tags is rotated elsewhere")
         },
     ),
     Rule(
@@ -157,7 +157,7 @@ RULES = (
         remediation="Set rotationRules.automaticallyAfterDays to 90 or less.",
         link=_GUIDE + "rotate-secrets_schedule.html",
         check=check_rotation_period,
-        options={"max_days": amount(90, "days between rotations at most")},
+        options={"maxDays": amount(90, "days between rotations at most")},
     ),
     Rule(
         number=18,
