@@ -51,8 +51,6 @@ class ExternalSecretsOperator(pulumi.ComponentResource):
     """Where it runs."""
     service_account: str
     """Its service account."""
-    release: pulumi.Resource
-    """To depend on: its CRDs are there when it is."""
 
     def __init__(
         self, name: str, args: ExternalSecretsOperatorArgs, opts: pulumi.ResourceOptions | None = None
@@ -60,7 +58,8 @@ class ExternalSecretsOperator(pulumi.ComponentResource):
         super().__init__("strongroom:kubernetes:ExternalSecretsOperator", name, {}, opts)
         self.namespace = dns_label(args.get("namespace", "external-secrets"), "namespace")
         self.service_account = dns_name(args.get("service_account", "external-secrets"), "service_account")
-        self.release = k8s.helm.v3.Release(
+        # To depend on: the operator's CRDs are there when it is. No output, so not declared as one above.
+        self.release: pulumi.Resource = k8s.helm.v3.Release(
             f"{name}-release",
             name="external-secrets",
             namespace=self.namespace,
@@ -150,9 +149,6 @@ class ServiceAccountTokenGrantArgs(TypedDict):
 class ServiceAccountTokenGrant(pulumi.ComponentResource):
     """The operator may create tokens of exactly one service account."""
 
-    binding: pulumi.Resource
-    """To depend on."""
-
     def __init__(
         self, name: str, args: ServiceAccountTokenGrantArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
@@ -173,7 +169,8 @@ class ServiceAccountTokenGrant(pulumi.ComponentResource):
             ],
             opts=child,
         )
-        self.binding = k8s.rbac.v1.RoleBinding(
+        # To depend on. No output, so not declared as one above.
+        self.binding: pulumi.Resource = k8s.rbac.v1.RoleBinding(
             f"{name}-binding",
             metadata=metadata,
             role_ref={"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": role.metadata["name"]},
