@@ -30,7 +30,7 @@ from pulumi.provider.experimental.provider import (
 )
 from pulumi.runtime.rpc import UNKNOWN
 
-from sandbox.providers.aws import eks, functions, iam, kms, secretsmanager
+from sandbox.providers.aws import eks, functions, iam, kms, secret_settings, secretsmanager
 from sandbox.providers.aws.clients import Clients
 from sandbox.providers.aws.errors import AwsProviderError, InvalidInput
 from sandbox.providers.aws.policies import as_text, same_policy
@@ -54,8 +54,8 @@ RESOURCES: Mapping[str, AwsResource] = {
         iam.OpenIdConnectProvider(),
         secretsmanager.Secret(),
         secretsmanager.SecretVersion(),
-        secretsmanager.SecretPolicy(),
-        secretsmanager.SecretRotation(),
+        secret_settings.SecretPolicy(),
+        secret_settings.SecretRotation(),
         kms.Key(),
         kms.Alias(),
         kms.KeyPolicy(),
