@@ -16,7 +16,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from sandbox import servers, stack, summary
+from sandbox import policy, servers, stack, summary
 from sandbox.endpoints import Endpoints
 from sandbox.servers.errors import ServerError
 from sandbox.toolchain import go, paths
@@ -48,6 +48,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     drill.add_argument("arguments", nargs="*", help="those of `python -m rotation.drill`")
     logs = commands.add_parser("logs", help="print a server's log")
     logs.add_argument("server", nargs="?", help="its name, as `status` gives it; all of them where it is left out")
+    policies = commands.add_parser(
+        "policy", help="check the environments' configurations against the policies; needs no server"
+    )
+    policies.add_argument(
+        "environments", nargs="*", metavar="ENVIRONMENT", help="dev, staging, production; default all"
+    )
+    policies.add_argument(
+        "--program", type=Path, default=stack.ROOT, help="another program's folder; default this stack"
+    )
+    policies.add_argument("--format", choices=("table", "json"), default="table")
     given = list(sys.argv[1:] if arguments is None else arguments)
     options, rest = parser.parse_known_args(given)
     options.given = given  # the drill parses its own
@@ -73,6 +83,13 @@ def _run(options: argparse.Namespace, console: Console) -> int:
             if server.trouble:
                 console.print(f"[bold red]{server.name}[/] {server.trouble}", highlight=False)
         return 1 if any(server.trouble for server in found) else 0
+    if options.command == "policy":
+        reports = [policy.check(name, options.program) for name in options.environments or policy.ENVIRONMENTS]
+        if options.format == "json":
+            print(policy.as_json(reports))
+        else:
+            policy.print_tables(reports)
+        return 0 if all(report.ok for report in reports) else 1
     if options.command == "logs":
         sys.stdout.write(servers.logs(place, options.server))
         return 0

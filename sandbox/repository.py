@@ -72,7 +72,7 @@ def sealing_certificate(endpoints: Endpoints) -> str:
         there = api.get(secret, SEALING_NAMESPACE, SEALING_KEY)
         if there is not None:
             return base64.b64decode(there["data"]["tls.crt"]).decode()
-        key, certificate = _key_pair()
+        key, certificate = key_pair()
         body = {
             "apiVersion": "v1",
             "kind": "Secret",
@@ -86,7 +86,7 @@ def sealing_certificate(endpoints: Endpoints) -> str:
         api.close()
 
 
-def _key_pair() -> tuple[bytes, bytes]:
+def key_pair() -> tuple[bytes, bytes]:
     """A sealing key and its certificate as the controller makes them: RSA, signed by itself, good for ten years."""
     key = rsa.generate_private_key(65537, 4096)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "sealed-secrets sandbox")])

@@ -30,6 +30,8 @@ from sandbox.providers.vault.errors import VaultApiError
 PROJECT = "strongroom"
 STACK = "dev"
 ROOT = Path(__file__).resolve().parent.parent
+POLICIES = ROOT / "policies"
+POLICY_CONFIG = POLICIES / "config" / f"{STACK}.json"
 PROVIDERS = {
     "aws": "sandbox.providers.aws:AwsProvider",
     "kubernetes": "sandbox.providers.kubernetes:KubernetesProvider",
@@ -69,7 +71,7 @@ def state_file(state_dir: Path) -> Path:
     return state_dir / "stacks" / f"{STACK}.json"
 
 
-def settings(endpoints: Endpoints) -> dict[str, Any]:
+def settings(endpoints: Endpoints, sealing_certificate: str) -> dict[str, Any]:
     """What the program is configured with because it runs in this sandbox; none of it is secret."""
     return {
         "awsAccountId": endpoints.aws.account_id,
@@ -86,14 +88,15 @@ def settings(endpoints: Endpoints) -> dict[str, Any]:
         "databaseUser": endpoints.postgres.admin_user,
         "databaseSslMode": "disable",  # loopback
         "allowUnencryptedDatabase": True,
-        "sealingCertificate": repository.sealing_certificate(endpoints),
+        "sealingCertificate": sealing_certificate,
         "repository": str(repository.folder(endpoints)),
     }
 
 
-def write_config(endpoints: Endpoints) -> Path:
+def write_config(endpoints: Endpoints, sealing_certificate: str | None = None) -> Path:
     """The stack's configuration file in the sandbox, made anew: the checkout's, this sandbox's settings, the secret.
 
+    ``sealing_certificate`` is the cluster's where it is left out.
     $STRONGROOM_STACK_CONFIG names another file in place of the checkout's.
     """
     base = Path(os.environ.get("STRONGROOM_STACK_CONFIG") or ROOT / f"Pulumi.{STACK}.yaml")
@@ -107,7 +110,8 @@ def write_config(endpoints: Endpoints) -> Path:
     salt = yaml.safe_load(path.read_text(encoding="utf-8"))["encryptionsalt"] if path.exists() else None
     crypter = Crypter(passphrase_file(state_dir).read_text(encoding="utf-8").strip(), salt, where=str(path))
     config = dict(content.get("config") or {})
-    config |= {f"{PROJECT}:{key}": value for key, value in settings(endpoints).items()}
+    certificate = sealing_certificate or repository.sealing_certificate(endpoints)
+    config |= {f"{PROJECT}:{key}": value for key, value in settings(endpoints, certificate).items()}
     config[f"{PROJECT}:databasePassword"] = {"secure": crypter.encrypt(endpoints.postgres.admin_password)}
     text = yaml.safe_dump({"encryptionsalt": crypter.salt, "config": config}, sort_keys=False)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
@@ -163,6 +167,8 @@ def command(action: str, endpoints: Endpoints, config: Path, arguments: Sequence
     line += ["--project", PROJECT, "--stack", STACK, "--state", str(state)]
     for provider in PROVIDERS.values():
         line += ["--provider", provider]
+    if action in ("preview", "up"):
+        line += ["--policy-pack", str(POLICIES), "--policy-pack-config", str(POLICY_CONFIG)]
     return [*line, *arguments]
 
 
@@ -216,6 +222,8 @@ def run_with_pulumi(action: str, endpoints: Endpoints) -> int:
             give_vault_its_database_user(endpoints)
         confirm = [] if action == "preview" else ["--yes"]
         line = ["pulumi", action, "--stack", STACK, "--config-file", str(config), *confirm]
+        if action in ("preview", "up"):
+            line += ["--policy-pack", str(POLICIES), "--policy-pack-config", str(POLICY_CONFIG)]
         return subprocess.run(line, env=variables, cwd=ROOT, check=False).returncode
     finally:
         for server in servers:

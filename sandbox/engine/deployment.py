@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import time
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -112,7 +113,8 @@ class Deployment:
 
     def violated(self, violation: Any, severity: str, message: str, urn: str) -> None:
         """Tell what a policy found."""
-        self._tell(Diagnostic(severity, self.redactor(message), urn, violation))
+        redacted = dataclasses.replace(violation, message=self.redactor(violation.message))
+        self._tell(Diagnostic(severity, self.redactor(message), urn, redacted))
 
     def tell(self, severity: str, message: str, urn: str = "") -> None:
         self._tell(Diagnostic(severity, self.redactor(message), urn))
