@@ -25,7 +25,7 @@ class Load:
     latencies: array[float] = field(default_factory=lambda: array("d"))
     failures: list[str] = field(default_factory=list)
     rotations: list[tuple[float, float]] = field(default_factory=list)
-    """Begin of the rotation, and when the pool's credentials had it."""
+    """Begin of the rotation, and when the pool had replaced its connections."""
     waited: list[str] = field(default_factory=list)
     """Rotations that did not arrive in time."""
 
@@ -83,7 +83,7 @@ class _Conductor:
             while self._generation() <= before and time.perf_counter() < until:
                 time.sleep(0.005)
             if self._generation() <= before:
-                load.waited.append(f"rotation {number + 1} was not noticed within {_ADOPTED_WITHIN:.0f} s")
+                load.waited.append(f"rotation {number + 1} was not taken over within {_ADOPTED_WITHIN:.0f} s")
             load.rotations.append((began, time.perf_counter()))
 
 
@@ -103,7 +103,7 @@ def run(
     ``pause``: at least so many seconds between two rotations.
     """
     load = Load()
-    conductor = _Conductor(requests, rotations, pause, rotate, generation or (lambda: int(pool.credentials.generation)))
+    conductor = _Conductor(requests, rotations, pause, rotate, generation or (lambda: int(pool.guard.minimum)))
     lock = threading.Lock()
 
     def work() -> None:
@@ -149,7 +149,7 @@ async def run_async(
 ) -> Load:
     """The same from ``tasks`` tasks of one event loop; ``rotate`` runs in a thread."""
     load = Load()
-    conductor = _Conductor(requests, rotations, pause, rotate, lambda: int(pool.credentials.generation))
+    conductor = _Conductor(requests, rotations, pause, rotate, lambda: int(pool.guard.minimum))
 
     async def work() -> None:
         clock = time.perf_counter

@@ -88,9 +88,16 @@ class Server:
         self.made.append(name)
         return name, word
 
-    def kill(self, name: str) -> None:
+    def now(self) -> Any:
         with psycopg.connect(self.conninfo, user="postgres", password=self.password, autocommit=True) as admin:
-            admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", [name])
+            row = admin.execute("SELECT clock_timestamp()").fetchone()
+            assert row is not None
+            return row[0]
+
+    def kill(self, name: str, before: Any = None) -> None:
+        query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s AND backend_start < %s"
+        with psycopg.connect(self.conninfo, user="postgres", password=self.password, autocommit=True) as admin:
+            admin.execute(query, [name, before or "infinity"])
 
 
 class FirstClass:
@@ -250,9 +257,10 @@ def late(server: Server, source: Published) -> None:
 
 
 def sessions_killed(server: Server, source: Published) -> None:
+    moment = server.now()
     at_once(server, source)
-    time.sleep(0.6)
-    server.kill(source.value[0])
+    time.sleep(0.8)
+    server.kill(source.value[0], before=moment)
 
 
 def alternating(server: Server, source: Published) -> None:
@@ -266,7 +274,7 @@ def alternating(server: Server, source: Published) -> None:
 SCENARIOS = [
     Scenario("password changed, published at once", at_once),
     Scenario("password changed, published 0.2 s late", late),
-    Scenario("password changed, all sessions killed 0.6 s later", sessions_killed),
+    Scenario("password changed, old sessions killed 0.8 s later", sessions_killed),
     Scenario("alternating users, 0.8 s overlap, old sessions killed", alternating),
 ]
 
@@ -347,15 +355,16 @@ def thousand(server: Server) -> None:
     pair = itertools.cycle([server.user(), server.user()])
     source.value = next(pair)
     with opened(ours, server, source) as pool:
+        pool.resize(4)
 
         def rotate() -> None:
             source.value = next(pair)
             pool.credentials.refresh()
 
-        done = load.run(pool, requests=20_000, rotations=1000, rotate=rotate, threads=THREADS)
+        done = load.run(pool, requests=20_000, rotations=1000, rotate=rotate, threads=4)
         replaced = pool.health().connections_replaced
     table = Table(
-        "1,000 rotations with an overlap, without a pause", "requests", "failed", "connections replaced", "requests/s"
+        "1,000 rotations with an overlap, 4 threads", "requests", "failed", "connections replaced", "requests/s"
     )
     table.add_row("rotation", f"{done.requests:,}", str(len(done.failures)), f"{replaced:,}", f"{done.per_second:,.0f}")
     console.print(table)
@@ -452,10 +461,10 @@ IMPORTS = {
 
 
 def imports() -> None:
-    table = Table("import", "median, ms", "peak memory, MB", "modules")
+    table = Table("import", "median, ms", "memory, MB", "modules")
     program = (
         "import time, sys, resource; began = time.perf_counter(); {}; took = time.perf_counter() - began; "
-        "print(took * 1000, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, len(sys.modules))"
+        "print(took * 1000, int(open('/proc/self/statm').read().split()[1]) * resource.getpagesize() / 2**20, len(sys.modules))"
     )
     for name, statement in {"nothing": "pass", **IMPORTS}.items():
         found = []
@@ -481,13 +490,15 @@ from rotation import Credential, Credentials, RotatingConnectionPool, Source
 class Fixed(Source):
     def fetch(self, rejected=()):
         return Credential(username=value[0], password=value[1])
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def used():
+    return int(open('/proc/self/statm').read().split()[1]) * resource.getpagesize()
+before = used()
 if kind == "rotation":
     pool = RotatingConnectionPool(server, credentials=Fixed(), min_size=64, open=True)
 else:
     pool = psycopg_pool.ConnectionPool(server, kwargs={"user": value[0], "password": value[1]}, min_size=64, open=True)
 pool.wait()
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+print((used() - before) / 2**20)
 pool.close()
 """
     for kind in ("psycopg_pool", "rotation"):
