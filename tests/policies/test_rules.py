@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from policies.data import Undecided
-from policies.registry import RULES
 from tests.policies import cases_kubernetes, cases_vault
 from tests.policies.kit import Case, said, violations
 

@@ -18,20 +18,7 @@ from policies.rule import Resource, Rule
 CANARY = "canary-7f3a9c"  # in every text value, so that a message with it has shown a value
 # The names that rules look for; random ones would never lead a check anywhere.
 KEYS = sorted(
-    """
-    assumeRolePolicy policy inlinePolicies managedPolicyArns Statement Effect Action NotAction Resource NotResource Principal
-    NotPrincipal Condition StringEquals StringLike ForAllValues:StringEquals ForAnyValue:StringLikeIfExists AWS Federated Service
-    aws:PrincipalArn kms:ViaService sts:ExternalId kmsKeyId tags tagsAll name secretId rotationRules automaticallyAfterDays
-    scheduleExpression blockPublicPolicy recoveryWindowInDays secretString secretBinary enableKeyRotation customerMasterKeySpec
-    keyUsage deletionWindowInDays bypassPolicyLockoutSafetyCheck policies ttl explicitMaxTtl period address skipTlsVerify options
-    log_raw defaultTtl maxTtl creationStatements allowedRoles postgresql mysqls connectionUrl password data backend path
-    rotationPeriod boundServiceAccountNames boundServiceAccountNamespaces audience tokenTtl tokenMaxTtl tokenPeriod spec provider
-    vault aws auth kubernetes jwt serviceAccountRef audiences server url tokenSecretRef secretRef conditions namespaces
-    namespaceRegexes metadata namespace annotations apiVersion kind remoteRef key property dataFrom extract find sourceRef
-    generatorRef refreshInterval refreshPolicy chart version repositoryOpts repo values rbac create serviceAccountTokenCreate
-    keyrenewperiod args valueYamlFiles type stringData template containers initContainers env envFrom valueFrom secretKeyRef
-    jobTemplate binaryData rules apiGroups resources verbs resourceNames sealedsecrets.bitnami.com/cluster-wide
-    """.split()
+    ["assumeRolePolicy", "policy", "inlinePolicies", "managedPolicyArns", "Statement", "Effect", "Action", "NotAction", "Resource", "NotResource", "Principal", "NotPrincipal", "Condition", "StringEquals", "StringLike", "ForAllValues:StringEquals", "ForAnyValue:StringLikeIfExists", "AWS", "Federated", "Service", "aws:PrincipalArn", "kms:ViaService", "sts:ExternalId", "kmsKeyId", "tags", "tagsAll", "name", "secretId", "rotationRules", "automaticallyAfterDays", "scheduleExpression", "blockPublicPolicy", "recoveryWindowInDays", "secretString", "secretBinary", "enableKeyRotation", "customerMasterKeySpec", "keyUsage", "deletionWindowInDays", "bypassPolicyLockoutSafetyCheck", "policies", "ttl", "explicitMaxTtl", "period", "address", "skipTlsVerify", "options", "log_raw", "defaultTtl", "maxTtl", "creationStatements", "allowedRoles", "postgresql", "mysqls", "connectionUrl", "password", "data", "backend", "path", "rotationPeriod", "boundServiceAccountNames", "boundServiceAccountNamespaces", "audience", "tokenTtl", "tokenMaxTtl", "tokenPeriod", "spec", "provider", "vault", "aws", "auth", "kubernetes", "jwt", "serviceAccountRef", "audiences", "server", "url", "tokenSecretRef", "secretRef", "conditions", "namespaces", "namespaceRegexes", "metadata", "namespace", "annotations", "apiVersion", "kind", "remoteRef", "key", "property", "dataFrom", "extract", "find", "sourceRef", "generatorRef", "refreshInterval", "refreshPolicy", "chart", "version", "repositoryOpts", "repo", "values", "rbac", "create", "serviceAccountTokenCreate", "keyrenewperiod", "args", "valueYamlFiles", "type", "stringData", "template", "containers", "initContainers", "env", "envFrom", "valueFrom", "secretKeyRef", "jobTemplate", "binaryData", "rules", "apiGroups", "resources", "verbs", "resourceNames", "sealedsecrets.bitnami.com/cluster-wide"]
 )
 WORDS = (
     "Allow", "Deny", "*", "sts:AssumeRoleWithWebIdentity", "sts:*", "kms:Decrypt", "secretsmanager:GetSecretValue", "iam:PassRole",
@@ -76,7 +63,7 @@ quick = settings(max_examples=400, deadline=None, suppress_health_check=list(Hea
 
 
 def messages(rule: Rule, props: Mapping[str, Any], other: Mapping[str, Any], config: Any) -> list[str]:
-    options = rule.with_options({name: config for name in rule.options} if config is not None else None)
+    options = rule.with_options(dict.fromkeys(rule.options, config) if config is not None else None)
     if rule.check is not None:
         if rule.remedy is not None:
             assert isinstance(rule.remedy(props, options), Mapping)
