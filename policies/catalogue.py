@@ -24,7 +24,7 @@ _HEAD = """# Policies
 | Where | How |
 |---|---|
 | Pulumi CLI | `pulumi preview --policy-pack policies --policy-pack-config policies/config/production.json` |
-| without a server or a login | `make policy` previews dev, staging and production on the embedded engine; `make up` runs the pack too |
+| without a server or a login | `make policy` previews dev, staging and production on the embedded engine; `make up` runs it too |
 | over an exported state | `python -m policies.state STATE.json --format table`, `json` or `sarif` |
 
 **Levels.** A critical or high rule is mandatory: it stops the deployment. A medium or low one is advisory. `policies/config` has

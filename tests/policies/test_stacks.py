@@ -1,4 +1,4 @@
-"""Whole stacks through the embedded engine and the pack's own process: a bad one, what the project started from, our own."""
+"""Whole stacks through the engine and the pack's own process: one that breaks every rule, the project's origin, our own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from policies.registry import BY_NAME, RULES
 from sandbox.policy import Report, check
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-BAD = ROOT / "examples" / "bad_stack"
+BAD = Path(__file__).resolve().parent / "violating_program"
 SEED = Path(__file__).resolve().parent / "seed_program"
 
 
@@ -42,7 +42,7 @@ def bad() -> Report:
     return check("dev", program=BAD, pack=ROOT / "policies")
 
 
-def test_the_bad_stacks_report_is_the_golden_one(bad: Report) -> None:
+def test_the_violating_stacks_report_is_the_golden_one(bad: Report) -> None:
     golden = BAD / "report.txt"
     text = lines(bad)
     if os.environ.get("STRONGROOM_WRITE_GOLDEN"):
@@ -51,14 +51,14 @@ def test_the_bad_stacks_report_is_the_golden_one(bad: Report) -> None:
     assert text == expected, "\n".join(difflib.unified_diff(expected.splitlines(), text.splitlines(), lineterm=""))
 
 
-def test_the_bad_stack_breaks_every_rule_and_is_refused(bad: Report) -> None:
+def test_the_violating_stack_breaks_every_rule_and_is_refused(bad: Report) -> None:
     assert not bad.errors
     assert not bad.ok
     broken = {item.policy for item in bad.violations if not item.undecided}
     assert {rule.name for rule in RULES} - broken == set()
 
 
-def test_the_bad_stacks_report_shows_no_value(bad: Report) -> None:
+def test_the_violating_stacks_report_shows_no_value(bad: Report) -> None:
     text = "\n".join(f"{item.message} {item.description}" for item in bad.violations)
     assert "hunter2" not in text
     assert "vault.example.com" not in text
