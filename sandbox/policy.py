@@ -13,7 +13,7 @@ import secrets
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,11 @@ from rich.text import Text
 
 from sandbox import offline, repository, stack
 from sandbox.engine import EngineError, run
-from sandbox.engine.analyzer import Violation
+from sandbox.engine.analyzer import MENDED, Violation
 
 ENVIRONMENTS = ("dev", "staging", "production")
 PACK = stack.ROOT / "policies"
-_WIDTH = 160  # of a table that goes into a file or a log
+WIDTH = 160  # of a table that goes into a file or a log
 _COLOURS = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "cyan"}
 _ORDER = ("critical", "high", "medium", "low", "")
 
@@ -41,6 +41,7 @@ class Report:
     resources: int
     violations: list[Violation]
     errors: list[str]
+    mended: list[str] = field(default_factory=list)  # what the pack would change in the program's inputs, and why
 
     @property
     def ok(self) -> bool:
@@ -78,11 +79,16 @@ def check(environment: str, program: Path = stack.ROOT, pack: Path = PACK) -> Re
     found = [
         dataclasses.replace(item.violation, urn=item.urn) for item in result.diagnostics if item.violation is not None
     ]
+    mended = [
+        f"{_resource(item.urn)}: {item.message.removeprefix(MENDED)}"
+        for item in result.diagnostics
+        if item.message.startswith(MENDED)
+    ]
     errors = [item.message for item in result.diagnostics if item.severity == "error" and item.violation is None]
     if not result.ok and not errors and not any(_level(item) == "mandatory" for item in found):
         errors.append("the preview failed")
     found.sort(key=lambda item: (_ORDER.index(item.severity), item.policy, item.urn, item.message))
-    return Report(environment, sum(result.changes.values()), found, errors)
+    return Report(environment, sum(result.changes.values()), found, errors, sorted(mended))
 
 
 def _environment(folder: Path) -> dict[str, str]:
@@ -125,7 +131,7 @@ def _message(violation: Violation) -> str:
 
 def print_tables(reports: Sequence[Report], console: Console | None = None) -> None:
     """A table of each environment's violations, what can only be decided when the run knows more, and a line for each."""
-    console = console or Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
+    console = console or Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
     for report in reports:
         if any(not item.undecided for item in report.violations):
             console.print(_table(report))
@@ -138,6 +144,8 @@ def print_tables(reports: Sequence[Report], console: Console | None = None) -> N
                 Text.assemble((f"{report.environment}, decided at `up`: ", "yellow"), f"{resource}: {reason}")
             )
             console.print(Text("  " + ", ".join(names), "dim"))
+        for line in report.mended:
+            console.print(Text.assemble((f"{report.environment}, mended: ", "cyan"), line))
         for error in report.errors:
             console.print(Text.assemble(("error: ", "bold red"), error))
     for report in reports:
@@ -181,6 +189,7 @@ def as_json(reports: Sequence[Report]) -> str:
                 "ok": report.ok,
                 "resources": report.resources,
                 "errors": report.errors,
+                "mended": report.mended,
                 "violations": [entry(item) for item in report.violations],
             }
             for report in reports

@@ -32,6 +32,7 @@ _SEVERITIES = {
     proto.POLICY_SEVERITY_CRITICAL: "critical",
 }
 CANNOT_RUN = "can't run policy"  # how the SDKs begin to tell that a value is not known yet
+MENDED = "mended by policy "  # how a remediation is told
 
 Tell = Callable[[str, str, str], None]  # severity, message, URN
 
@@ -204,7 +205,7 @@ class PolicyPacks:
                 mended = {key: value if key in changed else mended[key] for key, value in now.items()}
                 sent = now
                 if changed:
-                    message = f"policy {remediation.policyName} set {', '.join(changed)}: {remediation.description}"
+                    message = f"{MENDED}{remediation.policyName} set {', '.join(changed)}: {remediation.description}"
                     self._tell("info", message, fields["urn"])
         return None if mended is original else mended
 
