@@ -30,10 +30,11 @@ class RotatingConnectionPool(ConnectionPool[CT]):
 
     * New connections log in with the newest credential. A refused login asks the source once, for all threads, and tries
       again at once.
-    * A new credential is tried with a connection of its own first. When the server takes it, idle connections are
-      replaced and those in use are closed as they come back; until then everything goes on with the old one.
-    * A connection whose credential is no longer the newest is never handed out, not even one whose login overlapped
-      the change; nor is any after its credential's end.
+    * A new credential is tried with a connection of its own first; until the server takes it everything goes on with the
+      old one. Then connections are replaced one by one, for a quarter of a second at most; what is left is closed at
+      once, and those in use as they come back.
+    * From then on no connection with an older credential is handed out, not even one whose login overlapped the change;
+      nor is any after its credential's end.
 
     Args:
         credentials: a Credentials (shared, stays open) or a Source (the pool's own, closed with it).
@@ -92,7 +93,7 @@ class RotatingConnectionPool(ConnectionPool[CT]):
         return self.credentials.health()
 
     def getconn(self, timeout: float | None = None) -> CT:
-        """As ConnectionPool.getconn, and never a connection with a credential that has been replaced or has ended."""
+        """As ConnectionPool.getconn; never a connection whose credential has ended, or was replaced in the whole pool."""
         try:
             conn = super().getconn(timeout)
             if self.guard.minimum <= getattr(conn, STAMP, 0):

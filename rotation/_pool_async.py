@@ -80,7 +80,7 @@ class AsyncRotatingConnectionPool(AsyncConnectionPool[ACT]):
         return self.credentials.health()
 
     async def getconn(self, timeout: float | None = None) -> ACT:  # noqa: ASYNC109 - psycopg_pool's signature
-        """As AsyncConnectionPool.getconn, and never a connection with a credential that was replaced or has ended."""
+        """As AsyncConnectionPool.getconn; never a connection whose credential has ended, or was replaced in the whole pool."""
         try:
             conn = await super().getconn(timeout)
             if self.guard.minimum <= getattr(conn, STAMP, 0):

@@ -107,6 +107,7 @@ def _threads(database: Database, credentials: Any, case: paths.Case, options: An
             rotate=rotate,
             threads=options.threads,
             pause=options.pause,
+            rate=options.rate,
         )
 
 
@@ -126,6 +127,7 @@ def _asyncio(database: Database, credentials: Any, case: paths.Case, options: An
                 rotate=rotate,
                 tasks=options.threads,
                 pause=options.pause,
+                rate=options.rate,
             )
 
     return asyncio.run(scenario())
@@ -158,6 +160,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--rotations", type=_positive, default=50, help="for each path and mode (default 50)")
     add("--slow-rotations", type=_positive, default=5, help="where a clock rotates: Vault Agent's file (default 5)")
     add("--pause", type=float, default=0.25, metavar="SECONDS", help="between two rotations, at least (default 0.25)")
+    add("--rate", type=float, default=1000, help="requests a second (default 1000; 0: as many as possible)")
     add("--threads", type=_positive, default=8, help="threads or tasks that make requests (default 8)")
     add("--connections", type=_positive, default=8, help="the pool's size (default 8)")
     add(

@@ -95,21 +95,28 @@ def run(
     rotate: Callable[[], None],
     threads: int = 8,
     pause: float = 0.0,
+    rate: float = 0.0,
     generation: Callable[[], int] | None = None,
     query: str = QUERY,
 ) -> Load:
     """At least ``requests`` queries from ``threads`` threads, and ``rotations`` rotations spread evenly over them.
 
-    ``pause``: at least so many seconds between two rotations.
+    ``pause``: at least so many seconds between two rotations. ``rate``: requests a second of all threads together, at an
+    even pace, late ones at once; 0: as many as possible.
     """
     load = Load()
     conductor = _Conductor(requests, rotations, pause, rotate, generation or (lambda: int(pool.guard.minimum)))
     lock = threading.Lock()
 
-    def work() -> None:
+    def work(number: int) -> None:
         starts, latencies, failures = array("d"), array("d"), []
         clock = time.perf_counter
+        pace = threads / rate if rate else 0.0
+        due = clock() + pace * number / threads
         while conductor.more():
+            if pace and (early := due - clock()) > 0:
+                time.sleep(early)
+            due += pace
             start = clock()
             try:
                 with pool.connection() as connection:
@@ -124,7 +131,7 @@ def run(
             load.latencies.extend(latencies)
             load.failures.extend(failures)
 
-    workers = [threading.Thread(target=work, name=f"load-{number}") for number in range(threads)]
+    workers = [threading.Thread(target=work, args=(number,), name=f"load-{number}") for number in range(threads)]
     conducting = threading.Thread(target=conductor.run, args=(load,), name="load-rotations")
     load.began = time.perf_counter()
     for worker in [*workers, conducting]:
@@ -145,15 +152,21 @@ async def run_async(
     rotate: Callable[[], None],
     tasks: int = 8,
     pause: float = 0.0,
+    rate: float = 0.0,
     query: str = QUERY,
 ) -> Load:
     """The same from ``tasks`` tasks of one event loop; ``rotate`` runs in a thread."""
     load = Load()
     conductor = _Conductor(requests, rotations, pause, rotate, lambda: int(pool.guard.minimum))
 
-    async def work() -> None:
+    async def work(number: int) -> None:
         clock = time.perf_counter
+        pace = tasks / rate if rate else 0.0
+        due = clock() + pace * number / tasks
         while conductor.more():
+            if pace and (early := due - clock()) > 0:
+                await asyncio.sleep(early)
+            due += pace
             start = clock()
             try:
                 async with pool.connection() as connection:
@@ -166,7 +179,7 @@ async def run_async(
 
     load.began = time.perf_counter()
     conducting: Awaitable[None] = asyncio.ensure_future(asyncio.to_thread(conductor.run, load))
-    await asyncio.gather(*(work() for _ in range(tasks)))
+    await asyncio.gather(*(work(number) for number in range(tasks)))
     load.ended = time.perf_counter()
     await conducting
     conductor.stop.set()

@@ -6,6 +6,7 @@ on psycopg2 as it was; it is written here for comparison only.
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import json
 import logging
@@ -349,22 +350,21 @@ def rotations(server: Server, seconds: float = 2.0, times: int = 4) -> None:
     console.print(table)
 
 
-def thousand(server: Server) -> None:
-    """1,000 changes between two users, each valid throughout: an overlap."""
+def overlap(server: Server, number: int) -> None:
+    """Changes between two users, each valid throughout."""
     source = Published(None)
     pair = itertools.cycle([server.user(), server.user()])
     source.value = next(pair)
     with opened(ours, server, source) as pool:
-        pool.resize(4)
 
         def rotate() -> None:
             source.value = next(pair)
             pool.credentials.refresh()
 
-        done = load.run(pool, requests=20_000, rotations=1000, rotate=rotate, threads=4)
+        done = load.run(pool, requests=20_000, rotations=number, rotate=rotate, threads=4)
         replaced = pool.health().connections_replaced
     table = Table(
-        "1,000 rotations with an overlap, 4 threads", "requests", "failed", "connections replaced", "requests/s"
+        f"{number:,} rotations with an overlap, 4 threads", "requests", "failed", "connections replaced", "requests/s"
     )
     table.add_row("rotation", f"{done.requests:,}", str(len(done.failures)), f"{replaced:,}", f"{done.per_second:,.0f}")
     console.print(table)
@@ -514,6 +514,9 @@ pool.close()
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.rotation", description="Measure the rotation library.")
+    parser.add_argument("--rotations", type=int, default=200, help="with an overlap (default 200; 1000 take minutes)")
+    options = parser.parse_args()
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
     with tempfile.TemporaryDirectory(prefix="strongroom-bench-") as folder:
@@ -526,7 +529,7 @@ def main() -> None:
             throughput(server)
             stale(server)
             rotations(server)
-            thousand(server)
+            overlap(server, options.rotations)
             fleet()
             memory(server)
             imports()

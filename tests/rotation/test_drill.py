@@ -50,7 +50,7 @@ def drill(database: Database, vault: VaultDatabase, store: SecretStore, tmp_path
 def test_every_path_rotates_under_load_and_nothing_fails_or_is_left(
     drill: Drill, database: Database, store: SecretStore, tmp_path: Path
 ) -> None:
-    done = drill("--requests", "1000", "--rotations", "4", "--slow-rotations", "1", "--pause", "0.05")
+    done = drill("--requests", "1000", "--rotations", "4", "--slow-rotations", "1", "--pause", "0.2")
     assert done.returncode == 0, done.stdout + done.stderr
     rows = json.loads((tmp_path / "drill.json").read_text())
     paths = [
