@@ -84,6 +84,7 @@ class Packs(Policy):
         }
 
     async def analyze(self, resource: Resource, goal: Goal) -> None:
+        self._deployment.redactor.learn(resource.inputs)  # a pack is sent secrets, and may say them
         remedied = await self._packs.remediate(**self._fields(resource, goal, resource.inputs))
         if remedied is not None:
             resource.inputs = remedied
