@@ -79,12 +79,12 @@ def remedy_block_public(props: Props, options: Options) -> Mapping[str, Any]:
 
 
 def check_recovery(props: Props, options: Options) -> Iterable[str]:
-    del options
     value = props.get("recoveryWindowInDays")
+    days = number(value)
     if opaque(value):
         yield Undecided("recoveryWindowInDays")
-    elif value is not None and number(value) == 0:
-        yield "recoveryWindowInDays: 0 deletes the secret at once and for good"
+    elif days is not None and days < options.number("minDays"):
+        yield "recoveryWindowInDays: a deleted secret is gone before anybody may miss it"
 
 
 def remedy_recovery(props: Props, options: Options) -> Mapping[str, Any]:
@@ -196,6 +196,7 @@ RULES = (
         link=_GUIDE + "manage_delete-secret.html",
         check=check_recovery,
         remedy=remedy_recovery,
+        options={"minDays": amount(7, "the shortest window; 0 for a throwaway stack")},
     ),
     Rule(
         number=21,

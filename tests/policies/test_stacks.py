@@ -39,7 +39,7 @@ def lines(report: Report) -> str:
 
 @pytest.fixture(scope="module")
 def bad() -> Report:
-    return check("dev", program=BAD, pack=ROOT / "policies")
+    return check("test", program=BAD, pack=ROOT / "policies")
 
 
 def test_the_violating_stacks_report_is_the_golden_one(bad: Report) -> None:
@@ -65,7 +65,7 @@ def test_the_violating_stacks_report_shows_no_value(bad: Report) -> None:
 
 
 def test_what_the_project_started_from_is_caught_by_the_right_rules() -> None:
-    report = check("dev", program=SEED, pack=ROOT / "policies")
+    report = check("test", program=SEED, pack=ROOT / "policies")
     assert not report.errors
     assert not report.ok
     found = caught(report)
