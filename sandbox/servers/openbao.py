@@ -1,6 +1,6 @@
 """OpenBao: TLS, persistent storage, initialised and unsealed; never in dev mode.
 
-One unseal key and the administrator's token are kept in files of mode 0600. An audit device is left to the stack.
+One unseal key and the administrator's token are kept in files of mode 0600. An audit log, values hashed, is next to its data.
 """
 
 from __future__ import annotations
@@ -53,6 +53,8 @@ class OpenBao:
             "api_addr": self.address,
             "cluster_addr": f"https://{self._cluster}",
             "ui": False,
+            # The server's own, as OpenBao takes audit devices by configuration only.
+            "audit": {"file": {"sandbox": {"options": {"file_path": str(self.folder / "audit.log")}}}},
         }
         private_write(self.folder / "config.json", json.dumps(config, indent=2))
         self._client = httpx.AsyncClient(
