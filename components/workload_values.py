@@ -67,7 +67,8 @@ class WorkloadValues:
             "account": platform.account,
             "secret_name": secret["aws_secret"],
             "allow_immediate_deletion": platform.allow_immediate_deletion,
-            "tags": platform.tags,
+            # What another system issues has no rotation of its own; the policy pack asks who sees to it.
+            "tags": {"strongroom:rotated-by": "stack" if secret.get("generate") else "owner", **platform.tags},
         }
         if secret.get("generate"):
             arguments["value"] = self.generated(secret)
