@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -65,6 +66,12 @@ Deploy = Callable[[Callable[[], object]], Program]
 
 @pytest.fixture
 def deploy() -> Iterator[Deploy]:
+    # The mocks want a current event loop, and a test that ran an engine before left none.
+    try:
+        asyncio.get_event_loop()
+    except RuntimeError:
+        asyncio.set_event_loop(asyncio.new_event_loop())
+
     def run(program: Callable[[], object]) -> Program:
         recorder = Recorder()
         pulumi.runtime.set_mocks(recorder, project="strongroom", stack="test")
