@@ -54,7 +54,14 @@ class OpenBao:
             "cluster_addr": f"https://{self._cluster}",
             "ui": False,
             # The server's own, as OpenBao takes audit devices by configuration only.
-            "audit": {"file": {"sandbox": {"options": {"file_path": str(self.folder / "audit.log")}}}},
+            "audit": {
+                "file": {
+                    "sandbox": {
+                        "description": "every request, values hashed",  # without it the parser takes `options` for a name
+                        "options": {"file_path": str(self.folder / "audit.log")},
+                    }
+                }
+            },
         }
         private_write(self.folder / "config.json", json.dumps(config, indent=2))
         self._client = httpx.AsyncClient(
