@@ -41,7 +41,7 @@ def write_config(example: Path, endpoints: Endpoints) -> Path:
     project = yaml.safe_load((example / "Pulumi.yaml").read_text(encoding="utf-8"))
     state_dir = Path(endpoints.state_dir)
     repository.prepare(endpoints)
-    known: dict[str, Any] = stack.settings(endpoints)
+    known: dict[str, Any] = stack.settings(endpoints, repository.sealing_certificate(endpoints))
     crypter = Crypter(stack.passphrase_file(state_dir).read_text(encoding="utf-8").strip())
     known["databasePassword"] = {"secure": crypter.encrypt(endpoints.postgres.admin_password)}
     wanted = {f"{project['name']}:{key}": known[key] for key in project.get("config", {}) if key in known}

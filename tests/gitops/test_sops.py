@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import pyrage
@@ -29,9 +30,9 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return root
 
 
-def write_encrypted(root: Path, content: dict[str, object], name: str = "app.yaml") -> Path:
+def write_encrypted(root: Path, content: Mapping[str, object], name: str = "app.yaml") -> Path:
     path = root / "secrets" / "production" / name
-    path.write_text(yaml.safe_dump(content))
+    path.write_text(yaml.safe_dump(dict(content)))
     files.encrypt(root, [path])
     return path
 
@@ -80,7 +81,7 @@ def test_a_plain_file_is_refused_without_its_values(repository: Path) -> None:
 
 def test_a_missing_binary_and_a_missing_file_are_named(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_encrypted(repository, {"a": "b"})
-    monkeypatch.setattr(sops.sys, "prefix", str(repository))
+    monkeypatch.setattr("sys.prefix", str(repository))
     with pytest.raises(sops.SopsBinaryMissing, match="sops is not on the PATH"):
         sops.decrypt(path, environment={"PATH": str(repository)})
     with pytest.raises(sops.SopsFileError, match="no such file"):
