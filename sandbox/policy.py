@@ -52,7 +52,7 @@ def check(environment: str, program: Path = stack.ROOT, pack: Path = PACK) -> Re
     """Preview ``program`` as its stack ``environment``, with the pack's configuration of that name where there is one."""
     with tempfile.TemporaryDirectory(prefix="strongroom-policy-") as name:
         folder = Path(name)
-        variables = _environment(folder)
+        variables = bare_environment(folder)
         own = program.resolve() == stack.ROOT
         file: Path | None = program / f"Pulumi.{environment}.yaml"
         drawn: dict[str, str] = {}
@@ -91,7 +91,7 @@ def check(environment: str, program: Path = stack.ROOT, pack: Path = PACK) -> Re
     return Report(environment, sum(result.changes.values()), found, errors, sorted(mended))
 
 
-def _environment(folder: Path) -> dict[str, str]:
+def bare_environment(folder: Path) -> dict[str, str]:
     """This process's environment without anything that would lead the program to a server."""
     kept = {
         key: value
