@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from pulumi_policy import (
@@ -16,7 +17,6 @@ from pulumi_policy import (
     Policy,
     PolicyComplianceFramework,
     PolicyConfigSchema,
-    PolicyPack,
     ReportViolation,
     ResourceValidationArgs,
     ResourceValidationPolicy,
@@ -30,8 +30,9 @@ from policies import suppressions
 from policies.data import Undecided, mapping, plain
 from policies.errors import PolicyError
 from policies.evaluate import check, check_stack
-from policies.registry import RULES
+from policies.registry import BY_NAME, RULES
 from policies.rule import Resource, Rule
+from policies.servicer import ByType, listen
 from policies.suppressions import Suppression
 
 NAME = "strongroom"
@@ -81,7 +82,21 @@ def serve() -> None:
         exceptions = suppressions.load(suppressions.default_file(), [rule.name for rule in RULES])
     except PolicyError as error:
         sys.exit(f"policy pack {NAME}: {error}")
-    PolicyPack(NAME, policies(RULES, exceptions))
+    listen(servicer(policies(RULES, exceptions)))
+
+
+def servicer(made: Sequence[Policy]) -> ByType:
+    """The protocol's side of the policies, which asks each only about what concerns it."""
+    return ByType(NAME, FRAMEWORK_VERSION, made, _concerns)
+
+
+@lru_cache(maxsize=65536)
+def _concerns(policy: Policy, resource_type: str) -> bool:
+    rule = BY_NAME.get(policy.name)
+    if rule is not None:
+        return rule.applies(resource_type)
+    # What is around the rules: of no concern to a type without any, but for the root, where ended exceptions are told.
+    return resource_type == STACK_TYPE or any(each.applies(resource_type) for each in RULES)
 
 
 def _about(rule: Rule) -> dict[str, Any]:
