@@ -195,7 +195,9 @@ def test_no_request_of_threads_fails_while_the_credential_rotates(setting: Setti
             options = {"min_size": 8, "max_size": 8, "kwargs": {"autocommit": True}, "open": True}
             with RotatingConnectionPool(setting.database.conninfo, credentials=credentials, **options) as pool:
                 pool.wait()
-                result = load.run(pool, requests=case.requests, rotations=ROTATIONS, rotate=case.rotate, threads=8)
+                result = load.run(
+                    pool, requests=case.requests, rotations=ROTATIONS, rotate=case.rotate, threads=8, rate=6000
+                )
                 assert pool.health().healthy
         check(result, setting, case)
 
