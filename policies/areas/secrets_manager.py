@@ -27,12 +27,16 @@ def check_customer_key(props: Props, options: Options) -> Iterable[str]:
 
 
 def check_rotation(resources: Sequence[Resource], options: Options) -> Iterable[tuple[str, str]]:
-    rotations = [found for found in resources if found.type == ROTATION]
     tags = options.names("exemptTags")
+    rotated: set[str] = set()  # URNs, ARNs and names of what the stack's rotations are about
+    for rotation in (found for found in resources if found.type == ROTATION):
+        rotated.update(rotation.depends.get("secretId", ()))
+        rotated.update(text(props.get("secretId")) for props in (rotation.props, rotation.inputs))
     for secret in resources:
         if secret.type != SECRET or any(tag in mapping(secret.asked.get("tags")) for tag in tags):
             continue
-        if not any(found.refers("secretId", secret, "arn", "id", "name") for found in rotations):
+        own = {text(props.get(key)) for props in (secret.props, secret.inputs) for key in ("arn", "id", "name")}
+        if not ({secret.urn, *own} - {""}) & rotated:
             yield secret.urn, "no SecretRotation belongs to this secret: its value stays the same for good"
 
 
