@@ -42,8 +42,8 @@ logs: ## print the servers' logs (SERVER=name: of one)
 drill: ## rotate every credential under load and count failed requests (ARGS=...)
 	$(RUN) -m sandbox drill $(ARGS)
 
-policy: ## check the dev stack against the policy pack (ARGS=...)
-	$(RUN) -m sandbox policy $(ARGS)
+policy: ## check dev, staging and production against the policies; needs no server (ARGS=...)
+	$(RUN_PYTHON) -m sandbox policy $(ARGS)
 
 test: setup check ## run the checks and every test (ARGS=... for pytest)
 	$(RUN) -m pytest --durations=15 --durations-min=1 $(ARGS)
