@@ -55,4 +55,6 @@ check: ## lint, format, types and import rules
 	$(RUN_PYTHON) -c 'import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports())'
 
 bench: setup ## measure the engine, the rotation and the policies
-	$(RUN) -m pytest tests/bench -s $(ARGS)
+	$(RUN) -m tests.bench.engine
+	$(RUN) -m tests.bench.rotation
+	$(RUN) -m tests.bench.policies
