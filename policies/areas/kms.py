@@ -9,6 +9,7 @@ from policies.data import Undecided, flag, number, opaque, text
 from policies.iam_documents import allowing, undecided
 from policies.rule import Options, Props, Rule, Severity, amount
 
+LONGEST_WINDOW = 30  # days, KMS's own default
 KEY = "aws:kms/key:Key"
 KEY_POLICY = "aws:kms/keyPolicy:KeyPolicy"
 _GUIDE = "https://docs.aws.amazon.com/kms/latest/developerguide/"
@@ -54,6 +55,11 @@ def check_deletion_window(props: Props, options: Options) -> Iterable[str]:
     days, least = number(value), options.number("minDays")
     if days is not None and days < least:
         yield f"deletionWindowInDays: fewer than {least:g} days to notice that a key in use is being deleted"
+
+
+def remedy_deletion_window(props: Props, options: Options) -> Mapping[str, Any]:
+    days = number(props.get("deletionWindowInDays"))
+    return {"deletionWindowInDays": LONGEST_WINDOW} if days is not None and days < options.number("minDays") else {}
 
 
 def check_lockout(props: Props, options: Options) -> Iterable[str]:
@@ -109,6 +115,7 @@ RULES = (
         remediation="Leave deletionWindowInDays out (30 days), or set at least the limit.",
         link=_GUIDE + "deleting-keys.html",
         check=check_deletion_window,
+        remedy=remedy_deletion_window,
         options={"minDays": amount(14, "days between the request and the deletion at least; KMS takes 7 to 30")},
     ),
     Rule(
