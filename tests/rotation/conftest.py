@@ -5,6 +5,9 @@ from __future__ import annotations
 import itertools
 import json
 import secrets
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,11 +17,12 @@ import boto3
 import httpx
 import psycopg
 import pytest
-from moto.server import ThreadedMotoServer
 from psycopg import sql
 
 from rotation import VaultTokenAuth
 from sandbox.endpoints import Postgres, Vault
+from sandbox.process import die_with_parent
+from sandbox.servers.files import free_port
 
 MOUNT = "rotation-test"
 REVOKE = (
@@ -166,7 +170,7 @@ def vault(openbao: Vault, database: Database) -> Iterator[VaultDatabase]:
 
 @dataclass
 class SecretStore:
-    """Secrets Manager: moto's server, with no IAM in front of it."""
+    """Secrets Manager: moto's server in a process of its own, with no IAM in front of it."""
 
     client: Any
     endpoint_url: str
@@ -192,11 +196,23 @@ class SecretStore:
 
 @pytest.fixture(scope="session")
 def aws_endpoint() -> Iterator[str]:
-    server = ThreadedMotoServer(port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    port = free_port()
+    command = [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", str(port)]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    server = subprocess.Popen(command, preexec_fn=die_with_parent, **quiet)  # type: ignore[call-overload]
+    url = f"http://127.0.0.1:{port}"
+    until = time.monotonic() + 60
+    while True:
+        try:
+            httpx.get(f"{url}/moto-api/", timeout=5)
+            break
+        except httpx.TransportError:
+            assert server.poll() is None
+            assert time.monotonic() < until
+            time.sleep(0.1)
+    yield url
+    server.terminate()
+    server.wait()
 
 
 @pytest.fixture
@@ -215,7 +231,6 @@ def store(aws_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> SecretStore:
 @pytest.fixture
 def eventually() -> Callable[..., None]:
     """Until it holds, or fail with what it was."""
-    import time
 
     def wait(holds: Callable[[], Any], seconds: float = 10.0) -> None:
         until = time.monotonic() + seconds

@@ -10,6 +10,7 @@ import sys
 from array import array
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,7 @@ from rotation.drill.load import Load
 from sandbox.toolchain.paths import wheel_binary
 from tests.rotation.conftest import Database, SecretStore, VaultDatabase
 
+PATHS = ["vault-dynamic", "vault-static", "secrets-manager-single-user", "secrets-manager-alternating-users"]
 Drill = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -50,30 +52,16 @@ def drill(database: Database, vault: VaultDatabase, store: SecretStore, tmp_path
 def test_every_path_rotates_under_load_and_nothing_fails_or_is_left(
     drill: Drill, database: Database, store: SecretStore, tmp_path: Path
 ) -> None:
-    done = drill("--requests", "1000", "--rotations", "4", "--slow-rotations", "1", "--pause", "0.2")
+    arguments = [part for path in PATHS for part in ("--path", path)]
+    done = drill(*arguments, "--requests", "1000", "--rotations", "4", "--pause", "0.1")
     assert done.returncode == 0, done.stdout + done.stderr
     rows = json.loads((tmp_path / "drill.json").read_text())
-    paths = [
-        "vault-dynamic",
-        "vault-static",
-        "secrets-manager-single-user",
-        "secrets-manager-alternating-users",
-        "agent-file",
-    ]
     assert [(row["source"], row["mode"]) for row in rows] == [
-        (p, mode) for p in paths for mode in ("threads", "asyncio")
+        (p, mode) for p in PATHS for mode in ("threads", "asyncio")
     ]
     for row in rows:
-        assert row["failed"] == 0
-        assert row["requests"] >= 1000
-        assert row["rotations"] == (1 if row["source"] == "agent-file" else 4)
-        assert row["left_over"] == 0
-        assert row["passed"]
-        assert row["p50"]["before"] is not None
-        assert row["p99"]["during"] is not None
-        assert row["connections_replaced"] >= 1
+        check(row, rotations=4)
     assert (tmp_path / "drill.png").stat().st_size > 20_000
-    assert "external-secret-file was not drilled: KUBECONFIG not set" in done.stdout
     assert database.users_like("drill%") == []
     assert database.users_like("v-%-drill-%") == []
     assert [
@@ -81,6 +69,29 @@ def test_every_path_rotates_under_load_and_nothing_fails_or_is_left(
     ] == []
     shown = done.stdout + done.stderr + (tmp_path / "drill.json").read_text()
     assert not re.search(r"hvs\.|PGPASSWORD=|SCRAM-SHA", shown)
+
+
+def test_vault_agents_file_rotates_by_its_lease_and_what_has_no_server_is_listed(
+    drill: Drill, database: Database, tmp_path: Path
+) -> None:
+    done = drill("--mode", "threads", "--requests", "500", "--rotations", "1", "--slow-rotations", "1", without="AWS")
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = json.loads((tmp_path / "drill.json").read_text())
+    assert [row["source"] for row in rows] == ["vault-dynamic", "vault-static", "agent-file"]
+    check(rows[-1], rotations=1)
+    assert "external-secret-file was not drilled: KUBECONFIG not set" in done.stdout
+    assert "secrets-manager-single-user was not drilled: AWS_ACCESS_KEY_ID or" in done.stdout
+    assert database.users_like("v-%-drill-%") == []
+
+
+def check(row: dict[str, Any], rotations: int) -> None:
+    assert row["failed"] == 0
+    assert row["rotations"] == rotations
+    assert row["left_over"] == 0
+    assert row["passed"]
+    assert row["p50"]["before"] is not None
+    assert row["p99"]["during"] is not None
+    assert row["connections_replaced"] >= rotations
 
 
 def test_a_drill_without_a_database_says_what_to_set(drill: Drill) -> None:

@@ -66,19 +66,20 @@ class Traffic:
 
 
 def test_vault_sealed_for_half_a_lease_fails_no_request(vault: VaultDatabase, database: Database) -> None:
-    role = vault.dynamic_role("6s", "10m")
+    role = vault.dynamic_role("10s", "10m")
     state_dir = Path(vault.endpoint.token_file).parent.parent
     with pool_on(database.conninfo, VaultDynamic(role, **vault.options)) as pool:
         pool.wait()
         with Traffic(pool) as traffic:
-            time.sleep(2.5)
+            time.sleep(3)
             vault_server.seal(state_dir, vault.endpoint)
             try:
-                time.sleep(3)
+                time.sleep(5)  # the renewal at two thirds fails
             finally:
                 vault_server.unseal(state_dir, vault.endpoint)
-            time.sleep(4)
+            time.sleep(3.5)  # beyond the end that the lease had
         assert traffic.bad == []
+        assert pool.health().generation == 1  # renewed, not replaced
         assert pool.health().failures >= 1
         assert pool.health().healthy
     assert vault.leases(role) == []
@@ -256,7 +257,8 @@ def test_a_rotation_while_the_network_is_cut_is_adopted_afterwards(
             source.set(name, word)
             eventually(lambda: pool.credentials.generation == 2)
             proxy.mend()
-            eventually(lambda: set(database.sessions_like("app%")) == {name}, 10)
+            eventually(lambda: pool.guard.minimum == 2, 15)
+            assert set(database.sessions_like("app%")) == {name}
             with pool.connection() as connection:
                 assert connection.info.user == name
     finally:

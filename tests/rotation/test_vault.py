@@ -13,13 +13,11 @@ from rotation import (
     Credentials,
     InvalidArgument,
     SourceDenied,
-    SourceUnavailable,
     VaultDynamic,
     VaultStatic,
     VaultTokenAuth,
 )
 from rotation._vault_session import VaultAuth
-from sandbox.servers import openbao as server
 from tests.rotation.conftest import MOUNT, Database, VaultDatabase
 
 Eventually = Callable[..., None]
@@ -55,29 +53,6 @@ def test_a_lease_is_renewed_at_two_thirds_and_replaced_before_its_maximum(
         assert credentials.counters.refreshes >= 3
     assert vault.leases(role) == []
     assert vault.database.users_like(f"v-%{role}%") == []
-
-
-def test_a_sealed_vault_for_half_a_lease_is_survived(
-    vault: VaultDatabase, database: Database, eventually: Eventually
-) -> None:
-    role = vault.dynamic_role("6s", "10m")
-    state_dir = Path(vault.endpoint.token_file).parent.parent
-    with Credentials(dynamic(vault, role)) as credentials:
-        first = credentials.current()
-        server.seal(state_dir, vault.endpoint)
-        try:
-            time.sleep(4.6)  # the renewal at two thirds fails
-            assert credentials.counters.failures >= 1
-            assert isinstance(credentials.last_error, SourceUnavailable)
-            assert credentials.current().username == first.username
-        finally:
-            server.unseal(state_dir, vault.endpoint)
-        eventually(lambda: credentials.health().healthy, 6)
-        assert credentials.current().seconds_left() or 0 > 2
-        with psycopg.connect(
-            database.conninfo, user=credentials.current().username, password=credentials.current().password
-        ):
-            pass
 
 
 def test_a_lease_ends_with_its_token_and_says_so(vault: VaultDatabase) -> None:
