@@ -86,7 +86,7 @@ CASES = (
         unknown={"assumeRolePolicy": UNKNOWN},
         # The failing example of CKV_AWS_60's own tests, which is what it was written for.
         wild=trust(Principal={"AWS": "*"}, Action="sts:AssumeRole"),
-        source="github.com/bridgecrewio/checkov, example_IAMRoleAllowsPublicAssume",
+        source="github.com/bridgecrewio/checkov, IAMRoleAllowsPublicAssume",
         more_bad=(trust(Principal={"AWS": ["arn:aws:iam::1:root", "*"]}, Action="sts:AssumeRole"),),
         more_good=({"assumeRolePolicy": '{"Statement": {"Effect": "Deny", "Principal": "*", "Action": "*"}}'},),
     ),
@@ -97,7 +97,7 @@ CASES = (
         unknown={"assumeRolePolicy": UNKNOWN},
         # The failing example of CKV_AWS_61's own tests: an account's root.
         wild=trust(Principal={"AWS": ACCOUNT}, Action="sts:AssumeRole"),
-        source="github.com/bridgecrewio/checkov, example_IAMRoleAllowAssumeFromAccount",
+        source="github.com/bridgecrewio/checkov, CKV_AWS_61",
     ),
     Case(
         rule="iam-administrator",
@@ -266,7 +266,7 @@ CASES = (
         unknown={"policy": UNKNOWN},
         # KICS fa00ce45's positive example: any AWS principal, any action on the secret.
         wild=grant("secretsmanager:*", "*", Principal={"AWS": "*"}),
-        source="github.com/Checkmarx/kics, secretsmanager_secret_without policy principal wildcard",
+        source="github.com/Checkmarx/kics, query fa00ce45",
     ),
     Case(
         rule="secret-policy-block-public",

@@ -211,9 +211,9 @@ CASES = (
         bad=release("sealed-secrets", {"keyrenewperiod": "0"}),
         good=release("sealed-secrets", {"keyrenewperiod": "720h"}),
         unknown=release("sealed-secrets", {"keyrenewperiod": UNKNOWN}),
-        # sealed-secrets' own README: "you can disable automatic key renewal by setting it to 0".
+        # Found in ten public repositories; one of them tells how its only certificate expired.
         wild=release("sealed-secrets", {"args": ["--key-renew-period=0"]}),
-        source="github.com/bitnami-labs/sealed-secrets README, sealing key renewal",
+        source='"--key-renew-period=0", searched for on GitHub',
         more_bad=(release("sealed-secrets", {"keyrenewperiod": "8760h"}),),
         more_good=(release("sealed-secrets"), release("another", {"keyrenewperiod": "0"})),
     ),
@@ -271,7 +271,7 @@ CASES = (
         unknown={"data": {"DB_PASSWORD": UNKNOWN}},
         # PostgreSQL tutorials keep POSTGRES_PASSWORD next to POSTGRES_DB in a ConfigMap.
         wild={"data": {"POSTGRES_DB": "postgresdb", "POSTGRES_USER": "admin", "POSTGRES_PASSWORD": "psltest"}},
-        source="widely copied PostgreSQL-on-Kubernetes tutorial, postgres-configmap.yaml",
+        source='"POSTGRES_PASSWORD: psltest", searched for on GitHub',
         more_bad=(
             {"data": {"url": "postgresql://app:" + "hunter2" + "@db/app"}},
             {"data": {"key.pem": "-----BEGIN " + "RSA PRIVATE KEY-----\nMII"}},

@@ -51,9 +51,9 @@ CASES = (
         bad={"policies": ["root"], "ttl": "1h"},
         good={"policies": ["payment-api"], "ttl": "1h", "explicitMaxTtl": "4h"},
         unknown={"policies": UNKNOWN, "ttl": "1h"},
-        # The example of hashicorp/terraform-provider-vault's page of vault_token: renewable, ttl only, 24h.
-        wild={"policies": ["policy1", "policy2"], "renewable": True, "period": "24h"},
-        source="a periodic token without an explicit maximum, as Nomad's and Consul's integration guides make it",
+        # Boundary's credential stores are set up so: periodic, renewable, without an explicit maximum.
+        wild={"policies": ["tfc-vault"], "noParent": True, "renewable": True, "period": "24h"},
+        source='resource "vault_token" "example", searched for on GitHub',
         more_bad=({"policies": ["app"]}, {"policies": ["app"], "period": "1h"}, {"policies": ["app"], "ttl": "768h"}),
         more_good=({"policies": ["app"], "ttl": "24h", "renewable": False},),
     ),
@@ -102,9 +102,9 @@ CASES = (
         bad={"creationStatements": [CREATE]},
         good={"creationStatements": [UNTIL, 'GRANT SELECT ON ALL TABLES IN SCHEMA public TO "{{name}}"']},
         unknown={"creationStatements": [UNKNOWN]},
-        # The role "myapp-superuser" next to a superuser's connection, as in-cluster PostgreSQL tutorials have it.
+        # Found in ten public repositories, also as a file of HashiCorp's own tutorials.
         wild={"creationStatements": [f"{CREATE} SUPERUSER VALID UNTIL '{{{{expiration}}}}'"]},
-        source="in-cluster PostgreSQL tutorials: a role for administrators",
+        source='"WITH SUPERUSER LOGIN PASSWORD", searched for on GitHub',
         more_bad=({"creationStatements": "CREATE USER \"{{name}}\" WITH PASSWORD '{{password}}'"},),
         more_good=(
             {"creationStatements": [f"{UNTIL} NOSUPERUSER"]},
@@ -117,9 +117,9 @@ CASES = (
         bad={"allowedRoles": ["*"]},
         good={"allowedRoles": ["app-readwrite"]},
         unknown={"allowedRoles": UNKNOWN},
-        # hashicorp/vault's own first steps with a database use allowed_roles="*".
+        # Found in ten public repositories: `vault write database/config/postgres allowed_roles="*"`.
         wild={"backend": "database", "name": "postgres", "allowedRoles": ["*"], "postgresql": {"connectionUrl": URL}},
-        source="developer.hashicorp.com, database secrets engine tutorials",
+        source='allowed_roles="*", searched for on GitHub',
         more_bad=({"allowedRoles": ["app-*"]}, {"path": "db", "postgresqls": [{"name": "app", "allowedRoles": ["*"]}]}),
         more_good=({}, {"allowedRoles": []}, {"path": "db", "postgresqls": [{"name": "app", "allowedRoles": ["app"]}]}),
     ),
@@ -172,9 +172,9 @@ CASES = (
         bad={"roleName": "payment-api", "boundServiceAccountNames": ["payment-api"]},
         good={"roleName": "payment-api", "audience": "vault"},
         unknown={"audience": UNKNOWN},
-        # The same roles as above, and the example of the provider's own page; Vault warns about it since 1.21.
-        wild={"roleName": "example-role", "tokenTtl": 3600, "tokenPolicies": ["default", "dev", "prod"]},
-        source="registry page of vault_kubernetes_auth_backend_role before audience was a must",
+        # Most of the roles found for the rule above have no audience either.
+        wild={"roleName": "external-secrets", "tokenTtl": 3600, "tokenPolicies": ["external-secrets"]},
+        source='bound_service_account_namespaces = ["*"], searched for on GitHub',
         more_bad=(
             {"spec": {"provider": {"vault": {"auth": {"kubernetes": {"serviceAccountRef": {"name": "payment-api"}}}}}}},
             {"spec": {"provider": {"auth": {"kubernetes": {"serviceAccountRef": {"name": "payment-api"}}}}}},
