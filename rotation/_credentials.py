@@ -65,6 +65,7 @@ class Credentials:
         self._delay = 0.0
         self._due = 0.0
         self._ended = 0
+        self._ends: float | None = None
         self._since = 0.0
         self._revoke_at = 0.0
         self._last_error: RotationError | None = None
@@ -82,6 +83,11 @@ class Credentials:
     def latest(self) -> Credential | None:
         """What was read last, from memory, ended or not; None before the first fetch."""
         return self._credential
+
+    @property
+    def ended(self) -> bool:
+        """Whether the latest credential has ended. Cheap: pools ask at each check-out."""
+        return self._ends is not None and _clock.now() >= self._ends
 
     @property
     def last_error(self) -> RotationError | None:
@@ -297,6 +303,7 @@ class Credentials:
                 self._delay = self._not_before = 0.0
                 logger.info("%s: generation %d, user %s", self.source.name, fetched.generation, fetched.username)
             self._credential = fetched
+            self._ends = fetched.expires_at
             self._due = self._next_due(fetched)
             self._state.notify_all()
         return fetched

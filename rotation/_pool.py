@@ -96,7 +96,7 @@ class RotatingConnectionPool(ConnectionPool[CT]):
         """As ConnectionPool.getconn; never a connection whose credential has ended, or was replaced in the whole pool."""
         try:
             conn = super().getconn(timeout)
-            if self.guard.minimum <= getattr(conn, STAMP, 0):
+            if not self.guard.stale(conn):
                 return conn
             return self._next_fresh(conn, self.timeout if timeout is None else timeout)
         except PoolTimeout as error:
@@ -111,7 +111,9 @@ class RotatingConnectionPool(ConnectionPool[CT]):
 
     def _next_fresh(self, conn: CT, timeout: float) -> CT:
         deadline = time.monotonic() + timeout
-        while getattr(conn, STAMP, 0) < self.guard.minimum:
+        while self.guard.stale(conn):
+            if self.credentials.ended:  # its thread may be waiting for the source
+                self.replace_before(self.credentials.generation + 1, grace=0)
             age(conn)
             self.putconn(conn)
             conn = super().getconn(max(deadline - time.monotonic(), 0.001))

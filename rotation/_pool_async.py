@@ -83,7 +83,7 @@ class AsyncRotatingConnectionPool(AsyncConnectionPool[ACT]):
         """As AsyncConnectionPool.getconn; never a connection whose credential has ended, or was replaced in the whole pool."""
         try:
             conn = await super().getconn(timeout)
-            if self.guard.minimum <= getattr(conn, STAMP, 0):
+            if not self.guard.stale(conn):
                 return conn
             return await self._next_fresh(conn, self.timeout if timeout is None else timeout)
         except PoolTimeout as error:
@@ -98,7 +98,9 @@ class AsyncRotatingConnectionPool(AsyncConnectionPool[ACT]):
 
     async def _next_fresh(self, conn: ACT, seconds: float) -> ACT:
         deadline = time.monotonic() + seconds
-        while getattr(conn, STAMP, 0) < self.guard.minimum:
+        while self.guard.stale(conn):
+            if self.credentials.ended:  # its thread may be waiting for the source
+                await self.replace_before(self.credentials.generation + 1, grace=0)
             age(conn)
             await self.putconn(conn)
             conn = await super().getconn(max(deadline - time.monotonic(), 0.001))

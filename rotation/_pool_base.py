@@ -83,6 +83,10 @@ class Guard:
         if newer and self.credentials is not None:
             self.credentials.nudge()
 
+    def stale(self, connection: Any) -> bool:
+        """Whether this connection must not be handed out."""
+        return getattr(connection, STAMP, 0) < self.minimum or (self.credentials is not None and self.credentials.ended)
+
     def outdated(self, credential: Credential, tries: int) -> bool:
         """Whether a login was overtaken by a change and is better done again; three times at most."""
         return credential.generation < self.proved and tries < 3

@@ -97,7 +97,7 @@ def test_vault_sealed_beyond_the_lease_makes_requests_wait_and_none_runs_on_the_
         try:
             with Traffic(pool) as traffic:
                 time.sleep(6)
-                assert max(traffic.good) <= ends + 0.1
+                assert max(traffic.good) <= ends + 0.3  # what was handed out before it
                 assert database.sessions_like(f"v-%{role}%") == []
                 vault_server.unseal(state_dir, vault.endpoint)
                 unsealed = time.monotonic()

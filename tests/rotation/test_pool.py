@@ -374,3 +374,26 @@ def test_the_asyncio_seeds_call_works(database: Database, store: SecretStore, us
             assert connection.info.user == user[0]
 
     asyncio.run(scenario())
+
+
+def test_nothing_is_handed_out_after_the_end_even_while_the_source_does_not_answer(
+    database: Database, user: tuple[str, str]
+) -> None:
+    """The thread that would notice hangs in the source, as in a request to a host that swallows packets."""
+    from rotation import _clock
+
+    class Hanging(Scripted):
+        def renew(self, credential: Credential) -> Credential | None:
+            released.wait(5)
+            raise SourceDenied("no more")
+
+    released = threading.Event()
+    source = Hanging(Credential(username=user[0], password=user[1], expires_at=_clock.now() + 1.0))
+    with pool_on(database, source) as pool:
+        pool.wait()
+        time.sleep(1.1)
+        with pytest.raises(psycopg_pool.PoolTimeout):
+            pool.getconn(timeout=0.3)
+        source.set(*user)
+        released.set()
+        assert who(pool) == user[0]
