@@ -29,11 +29,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from rotation import Credential, Credentials, RotatingConnectionPool, Source, _clock
+from rotation import Credential, Credentials, Source, _clock
 from rotation.drill import load
 from rotation.drill.report import percentile
 from sandbox import servers
-from tests.bench.rotation_peers import POOLS, SIZE, Published, Server, first_class, opened, ours, plain, with_callable
+from tests.bench.rotation_peers import POOLS, Published, Server, first_class, opened, ours, plain, with_callable
 
 THREADS = 8
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,14 +47,16 @@ def check_out(server: Server) -> None:
     """One thread, get and put, the best of interleaved rounds."""
     source = Published(None)
     source.value = server.user()
-    rounds: dict[str, list[float]] = {name: [] for name in ("psycopg_pool", "rotation", "rotation, no credentials")}
-    bare = RotatingConnectionPool(
-        server.conninfo, kwargs={"user": source.value[0], "password": source.value[1]}, min_size=SIZE, open=True
-    )
-    with opened(plain, server, source) as one, opened(ours, server, source) as two, bare:
-        bare.wait()
+    rounds: dict[str, list[float]] = {name: [] for name in ("psycopg_pool", "rotation", "rotation, a lease")}
+    lease = Published(None)
+    lease.value, lease.life = source.value, 3600.0
+    with (
+        opened(plain, server, source) as one,
+        opened(ours, server, source) as two,
+        opened(ours, server, lease) as three,
+    ):
         for _ in range(100):
-            for name, pool in zip(rounds, (one, two, bare), strict=True):
+            for name, pool in zip(rounds, (one, two, three), strict=True):
                 began = time.perf_counter()
                 for _ in range(500):
                     pool.putconn(pool.getconn())

@@ -14,7 +14,7 @@ import psycopg2.pool
 from psycopg import sql
 from psycopg_pool import ConnectionPool
 
-from rotation import Credential, RotatingConnectionPool, Source
+from rotation import Credential, RotatingConnectionPool, Source, _clock
 
 SIZE = 8
 AUTOCOMMIT = {"autocommit": True}
@@ -29,10 +29,12 @@ class Published(Source):
         self.poll_interval = poll_interval
         self.value = ("", "")
         self.fetches = 0
+        self.life: float | None = None
 
     def fetch(self, rejected: Any = ()) -> Credential:
         self.fetches += 1
-        return Credential(username=self.value[0], password=self.value[1])
+        ends = None if self.life is None else _clock.now() + self.life
+        return Credential(username=self.value[0], password=self.value[1], expires_at=ends)
 
 
 @dataclass
