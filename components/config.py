@@ -20,7 +20,7 @@ from components.aws.oidc_provider import OidcProviderMode
 from components.durations import parse_duration
 from components.errors import ComponentError, ConfigError
 from components.names import dns_label, dns_name, https_url, vault_path
-from components.platform import SecretPlatformArgs
+from components.platform import SecretPlatformArgs, check_audit_file
 from components.vault.database_engine import PostgresRoleArgs, VaultDatabaseEngineArgs, check_connection, check_roles
 from components.vault.kubernetes_auth import ReviewerMode, VaultKubernetesAuthArgs
 from components.vault.kubernetes_auth import check as check_auth
@@ -120,6 +120,7 @@ class StackConfig(_Model):
     vault_address: str
     vault_ca_certificate: str
     vault_audience: str
+    vault_audit_file: str
     vault_token_ttl: str
     vault_reviewer: ReviewerMode
     kubernetes_host: str
@@ -182,6 +183,7 @@ class StackConfig(_Model):
             "database": self.database(database_password),
             "kubernetes_auth": self.kubernetes_auth(),
             "kv": {"mount": self.kv_mount},
+            "audit_file": self.vault_audit_file,
             "operator": {"replicas": self.operator_replicas},
             "role_path": self.role_path,
             "role_prefix": self.role_prefix,
@@ -265,6 +267,7 @@ def _contradictions(config: StackConfig) -> list[str]:
     check("kvMount", lambda: vault_path(config.kv_mount, "kvMount"))
     check("vaultTokenTtl", lambda: parse_duration(config.vault_token_ttl, "vaultTokenTtl"))
     check("vaultAddress", lambda: https_url(config.vault_address, "vaultAddress"))
+    check("vaultAuditFile", lambda: check_audit_file(config.vault_audit_file))
     check("kubernetesHost, vaultReviewer", lambda: check_auth(config.kubernetes_auth()))
     check("database", lambda: check_connection(config.database("")))
     check("databaseRoles", lambda: check_roles(config.database("")))

@@ -5,6 +5,7 @@ from typing import NotRequired, TypedDict
 
 import pulumi
 import pulumi_kubernetes as k8s
+import pulumi_vault as vault
 
 from components.aws.account import AwsAccountArgs, checked
 from components.aws.oidc_provider import OidcProvider, OidcProviderMode
@@ -67,6 +68,9 @@ class SecretPlatformArgs(TypedDict):
     """How Vault checks service accounts; default a Vault inside of the cluster."""
     kv: NotRequired[VaultKvArgs]
     """The KV engine; default at `secret`."""
+    audit_file: NotRequired[str]
+    """Where Vault's audit device writes, a file of Vault's host or `stdout` (default); secrets in it are hashed. Empty: Vault's
+    own configuration declares one, as OpenBao demands it."""
     operator: NotRequired[ExternalSecretsOperatorArgs]
     """External Secrets Operator."""
     injector: NotRequired[InjectorArgs]
@@ -137,9 +141,11 @@ class SecretPlatform(pulumi.ComponentResource):
             },
             child,
         )
-        self.database = VaultDatabaseEngine(f"{name}-database", args["database"], child)
-        self.kv = VaultKv(f"{name}-kv", args.get("kv", {}), child)
-        self.auth = VaultKubernetesAuth(f"{name}-auth", args.get("kubernetes_auth", {}), child)
+        audited = self._make_audit(name, args.get("audit_file", "stdout"))
+        engines = pulumi.ResourceOptions(parent=self, depends_on=audited)
+        self.database = VaultDatabaseEngine(f"{name}-database", args["database"], engines)
+        self.kv = VaultKv(f"{name}-kv", args.get("kv", {}), engines)
+        self.auth = VaultKubernetesAuth(f"{name}-auth", args.get("kubernetes_auth", {}), engines)
         self.operator = ExternalSecretsOperator(f"{name}-operator", args.get("operator", {}), child)
         self.injector = self._make_injector(name, args)
         self.sealing_certificate = args.get("sealing_certificate", "")
@@ -152,6 +158,22 @@ class SecretPlatform(pulumi.ComponentResource):
         reviewing = [self.issuer] if self.auth.reviewer is ReviewerMode.CLIENT else []
         self.audiences = [audience, *reviewing]
         self.register_outputs({})
+
+    def _make_audit(self, name: str, file: str) -> list[pulumi.Resource]:
+        """The audit device: first, so that it has seen all that the stack does in Vault."""
+        if not file:
+            return []
+        check_audit_file(file)
+        return [
+            vault.Audit(
+                f"{name}-audit",
+                type="file",
+                path=f"{name}-{pulumi.get_stack()}",
+                description="Who asked for what; values are hashed",
+                options={"file_path": file, "log_raw": "false"},
+                opts=pulumi.ResourceOptions(parent=self),
+            )
+        ]
 
     def _make_injector(self, name: str, args: SecretPlatformArgs) -> VaultAgentInjector | None:
         if "injector" not in args:
@@ -183,3 +205,9 @@ class SecretPlatform(pulumi.ComponentResource):
             )
             made[namespace] = resource.metadata["name"]
         return made
+
+
+def check_audit_file(file: str) -> None:
+    """Whether an audit device can write there. Raises ArgumentError."""
+    if file not in ("", "stdout") and not file.startswith("/"):
+        raise ArgumentError(f"audit_file: {file!r} is neither `stdout` nor an absolute path on Vault's host")

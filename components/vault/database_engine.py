@@ -150,7 +150,7 @@ class VaultDatabaseEngine(pulumi.ComponentResource):
             for role in self.roles.values()
             for lifetimes in [check_default_and_max(role["default_ttl"], role["max_ttl"], of=f"role {role['name']}")]
         ]
-        self.ready = pulumi.Output.all(engine.path, *(role.id for role in made)).apply(lambda found: str(found[0]))
+        self.ready = pulumi.Output.all(engine.path, *(role.name for role in made)).apply(lambda found: str(found[0]))
         self.register_outputs({"mount": engine.path})
 
     def reader(self, role: str) -> PolicyRuleArgs:

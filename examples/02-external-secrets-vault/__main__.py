@@ -21,6 +21,7 @@ platform = SecretPlatform(
             "address": config.require("vaultAddress"),
             "ca_certificate": config.get("vaultCaCertificate") or "",
         },
+        "audit_file": "",  # this Vault's own configuration declares an audit device; leave it out where yours has none
         "namespaces": ["production"],
         "database": {
             "connection_name": database,
