@@ -27,5 +27,5 @@ def test_vault_writes_an_audit_log_without_raw_values_unless_told_that_it_does_a
 
 
 def test_an_audit_file_that_vault_could_not_write_is_refused_by_name(deploy: Any) -> None:
-    with pytest.raises(ArgumentError, match="audit_file: 'audit.log' is neither"):
+    with pytest.raises(ArgumentError, match=r"audit_file: 'audit\.log' is neither"):
         deploy(platform(audit_file="audit.log"))
