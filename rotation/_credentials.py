@@ -23,7 +23,7 @@ _TICK = 1.0  # the longest sleep: after a suspend, timers of the operating syste
 _REJECTED_FOR = 30.0  # how long a refused credential is passed over, if there is another
 _REVOKE_AGAIN = 10.0
 _FIRST_DELAY, _LONGEST_DELAY = 0.05, 30.0
-_FORCED_LONGEST_DELAY = 2.0  # between two fetches that refused logins ask for
+_FORCED_LONGEST_DELAY = 2.0  # between two fetches that refused logins ask for, or that a missing credential does
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,6 @@ class Credentials:
         self._last_error: RotationError | None = None
         self._thread: threading.Thread | None = None
         self._closed = False
-
-    # What applications ask
 
     @property
     def generation(self) -> int:
@@ -243,9 +241,10 @@ class Credentials:
             return result
 
     def _back_off(self, longest: float) -> None:
-        self._delay = min(max(self._delay * 2, _FIRST_DELAY), longest)
-        left = self._credential.seconds_left() if self._credential is not None else None
-        if left is not None and left > 0:
+        without = self._credential is None or self._credential.expired  # everyone waits for this
+        self._delay = min(max(self._delay * 2, _FIRST_DELAY), _FORCED_LONGEST_DELAY if without else longest)
+        left = self._credential.seconds_left() if self._credential else None
+        if left and left > 0:
             self._delay = min(self._delay, max(left / 5, _FIRST_DELAY))
         self._not_before = _clock.now() + self._delay * random.uniform(0.8, 1.2)  # noqa: S311 - spreads load, hides nothing
         self._due = max(self._due, self._not_before) if self._last_error is None else self._not_before

@@ -106,7 +106,7 @@ def test_vault_sealed_beyond_the_lease_makes_requests_wait_and_none_runs_on_the_
             vault_server.unseal(state_dir, vault.endpoint)
         assert traffic.bad == []  # they waited, as the pool's timeout is longer than the outage
         recovered = min(moment for moment in traffic.good if moment > unsealed) - unsealed
-        assert recovered < 3
+        assert recovered < 5  # asked again every 2 s at least, and OpenBao needs a moment to become active
 
 
 @pytest.fixture
