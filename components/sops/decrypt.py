@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 TIMEOUT = 60.0
+COMMANDS = ("encrypt", "decrypt", "rotate", "updatekeys")
 FORMATS = {".yaml": "yaml", ".yml": "yaml", ".json": "json", ".env": "dotenv", ".ini": "ini"}
 
 
@@ -106,7 +107,8 @@ def _error(arguments: Sequence[str], stderr: str) -> SopsError:
         return SopsTampered(
             f"{target}: it was changed outside of sops (its authentication code does not fit); take the last good version from git"
         )
-    return SopsError(f"{target}: sops {arguments[0]} failed: {words[:400]}")
+    command = next((argument for argument in arguments if argument in COMMANDS), arguments[0])
+    return SopsError(f"{target}: sops {command} failed: {words[:400]}")
 
 
 def _reasons(words: str) -> str:

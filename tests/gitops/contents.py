@@ -22,13 +22,20 @@ CONTENT = st.dictionaries(KEY, st.one_of(NESTED, NESTED, NESTED, LARGE), min_siz
 FORMATS = st.sampled_from(["yaml", "json"])
 
 
+class _Quoted(yaml.SafeDumper):
+    """Every text in quotes: sops reads YAML 1.2, for which `0E0`, say, is a number, where PyYAML's YAML 1.1 sees a text."""
+
+
+_Quoted.add_representer(str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"'))
+
+
 def written(content: dict[str, Any], kind: str) -> str:
     """The plain text of a file of this kind."""
     if kind == "json":
         return json.dumps(content, ensure_ascii=False)
-    text = yaml.safe_dump(content, allow_unicode=True)
+    text = yaml.dump(content, Dumper=_Quoted, allow_unicode=True)
     try:  # PyYAML does not always read again what it writes, where it does not escape line breaks of Unicode
         same = yaml.safe_load(text) == content
     except yaml.YAMLError:
         same = False
-    return text if same else yaml.safe_dump(content)
+    return text if same else yaml.dump(content, Dumper=_Quoted)

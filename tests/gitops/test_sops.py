@@ -206,3 +206,11 @@ def test_bytes_that_are_no_text_are_refused_with_a_way_out(repository: Path) -> 
     files.encrypt(repository, [path])
     with pytest.raises(sops.SopsFileError, match="Base64"):
         sops.decrypt(path)
+
+
+def test_what_sops_refuses_is_told_in_its_own_words_with_its_command(repository: Path) -> None:
+    path = repository / "secrets" / "production" / "numbers.yaml"
+    path.write_text("0E0: hunter2-value\n")
+    with pytest.raises(SopsCommandError, match="sops encrypt failed: .*non-string key") as caught:
+        files.encrypt(repository, [path])
+    assert "hunter2" not in str(caught.value)

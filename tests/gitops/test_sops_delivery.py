@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 
 from components.sops.decrypt import SopsKeyMissing, SopsTampered, decrypt
 from gitops.sops import files
@@ -78,6 +78,7 @@ def encrypted(root: Path, name: str, text: str) -> Path:
     return path
 
 
+@pytest.mark.filterwarnings("ignore:Generating overly large repr")  # would stand in the way of the failure itself
 @pytest.mark.parametrize("repository", KINDS, indirect=True)
 @pytest.mark.usefixtures("environment")
 def test_a_hundred_random_files_are_delivered_unchanged(
@@ -86,7 +87,13 @@ def test_a_hundred_random_files_are_delivered_unchanged(
     kind = request.node.callspec.params["repository"]
     expected: dict[str, dict[str, Any]] = {}
 
-    @settings(max_examples=COUNT, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=COUNT,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+        phases=[Phase.generate, Phase.shrink],
+    )
     @given(content=CONTENT, file_format=FORMATS)
     def write(content: dict[str, Any], file_format: str) -> None:
         name = f"f{len(expected)}"
