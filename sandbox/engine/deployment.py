@@ -206,8 +206,9 @@ class Deployment:
     # -- results ----------------------------------------------------------------------------------------------------
 
     def mark_secret(self, resource: Resource) -> None:
-        """Apply ``additional_secret_outputs`` to outputs that a provider has just given."""
-        for key in resource.additional_secret_outputs:
+        """Mark in outputs that a provider has just given what the program calls secret, and what is a secret input."""
+        secret_inputs = [key for key, value in resource.inputs.items() if isinstance(value, Secret)]
+        for key in (*resource.additional_secret_outputs, *secret_inputs):
             if key in resource.outputs and not isinstance(resource.outputs[key], Secret):
                 resource.outputs[key] = Secret(resource.outputs[key])
 

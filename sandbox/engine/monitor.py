@@ -15,7 +15,7 @@ from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, provider_pb2, reso
 from sandbox.engine import urns
 from sandbox.engine.deployment import Deployment, StepFailed, Stopped
 from sandbox.engine.errors import EngineError, Unsupported
-from sandbox.engine.goal import ProviderRequest, ReadGoal, from_request, refuse_unsupported
+from sandbox.engine.goal import Goal, ProviderRequest, ReadGoal, from_request, refuse_unsupported
 from sandbox.engine.importing import read_resource
 from sandbox.engine.planner import Planner
 from sandbox.engine.providers import OperationFailed
@@ -53,6 +53,7 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
         self._registry = registry
         self._info = info
         self.callbacks = Callbacks()
+        self._goals: dict[str, Goal] = {}  # of this run, by URN
         self.stack_outputs: Properties | None = None  # held until it is known how the program ended
 
     # -- resources --------------------------------------------------------------------------------------------------
@@ -66,6 +67,7 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
             refuse_unsupported(request)
             request = await self.callbacks.transform_resource(request)
             goal = from_request(request)
+            self._inherit(goal, request)
         except EngineError as error:
             self._deployment.fail(str(error))
             raise Stopped from error
@@ -79,13 +81,25 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
         else:
             goal.provider = ""
         resource = await self._planner.register(goal)
+        self._goals[resource.urn] = goal
         if original.transforms:
             self.callbacks.keep(resource.urn, original.transforms, resource.parent)
         elif resource.parent:
             self.callbacks.keep(resource.urn, (), resource.parent)
-        return resource_pb2.RegisterResourceResponse(
-            urn=resource.urn, id=resource.id, object=to_struct(resource.outputs)
-        )
+        # A component's outputs are those of the last run until it registers new ones: they may name what is not there yet.
+        outputs = resource.outputs if resource.custom else {}
+        return resource_pb2.RegisterResourceResponse(urn=resource.urn, id=resource.id, object=to_struct(outputs))
+
+    def _inherit(self, goal: Goal, request: Any) -> None:
+        """What a resource does not say of its deletion, its parent says."""
+        parent = self._goals.get(goal.parent)
+        if parent is None:
+            return
+        goal.deleted_with = goal.deleted_with or parent.deleted_with
+        if not request.HasField("protect"):
+            goal.protect = parent.protect
+        if not request.HasField("retainOnDelete"):
+            goal.retain_on_delete = parent.retain_on_delete
 
     async def Call(self, request: Any, context: Any) -> Any:
         await context.abort(

@@ -129,8 +129,7 @@ async def update(
     new.id = old.id
     if provider is None:
         deployment.check_running()
-        new.outputs = old.outputs
-        new.modified = state.now()
+        new.modified = state.now()  # its outputs come when it registers them
         deployment.note(step)
         deployment.store.put(new, drop=[old])
         deployment.news[new.urn] = new

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import grpc
+from google.protobuf import struct_pb2
 from pulumi.runtime._grpc_settings import _GRPC_CHANNEL_OPTIONS
 from pulumi.runtime.proto import callback_pb2, callback_pb2_grpc, resource_pb2
 
 from sandbox.engine.errors import EngineError
+from sandbox.engine.values import OUTPUT, SECRET, SIGNATURE, UNKNOWN
 
 _OPTIONS = {  # TransformResourceOptions -> RegisterResourceRequest
     "depends_on": "dependencies",
@@ -69,7 +71,10 @@ class Callbacks:
         transforms += self.resource
         if not transforms:
             return request
-        properties, options = request.object, _options_of(request)
+        # A program's own transforms see what comes from another resource as an output, all see secrets and unknowns so.
+        own = bool(request.transforms)
+        sources = {key: sorted(set(item.urns)) for key, item in request.propertyDependencies.items()} if own else {}
+        properties, options = with_outputs(request.object, sources), _options_of(request)
         for callback in transforms:
             asked = resource_pb2.TransformRequest(
                 type=request.type,
@@ -88,12 +93,18 @@ class Callbacks:
         changed.CopyFrom(request)
         changed.object.CopyFrom(properties)
         _take_options(changed, options)
+        if own:
+            changed.ClearField("propertyDependencies")
+            for key, value in properties.fields.items():
+                urns = sorted(_sources_of(value))
+                changed.propertyDependencies[key].urns.extend(urns)
+                changed.dependencies.extend(urns)
         return changed
 
     async def transform_invoke(self, request: Any) -> Any:
         if not self.invoke:
             return request
-        args = request.args
+        args = with_outputs(request.args, {})
         options = resource_pb2.TransformInvokeOptions(
             provider=request.provider, version=request.version, plugin_download_url=request.pluginDownloadURL
         )
@@ -110,6 +121,67 @@ class Callbacks:
         changed.provider, changed.version = options.provider, options.version
         changed.pluginDownloadURL = options.plugin_download_url
         return changed
+
+
+def with_outputs(struct: Any, sources: dict[str, list[str]]) -> Any:
+    """The properties with secrets, unknowns and what depends on other resources (``sources``, by property) as output values."""
+    result = struct_pb2.Struct()
+    for key, value in struct.fields.items():
+        found = _with_outputs(value)
+        urns = sources.get(key)
+        if urns:
+            fields = found.struct_value.fields
+            if not _is(found, OUTPUT):
+                found = struct_pb2.Value()
+                fields = found.struct_value.fields
+                fields[SIGNATURE].string_value = OUTPUT
+                fields["value"].CopyFrom(_with_outputs(value))
+            for urn in urns:
+                fields["dependencies"].list_value.values.add().string_value = urn
+        result.fields[key].CopyFrom(found)
+    return result
+
+
+def _is(value: Any, signature: str) -> bool:
+    fields = value.struct_value.fields
+    return SIGNATURE in fields and bool(fields[SIGNATURE].string_value == signature)
+
+
+def _with_outputs(value: Any) -> Any:
+    result = struct_pb2.Value()
+    secret = _is(value, SECRET)
+    inner = value.struct_value.fields["value"] if secret else value
+    unknown = inner.string_value == UNKNOWN
+    if secret or unknown:
+        fields = result.struct_value.fields
+        fields[SIGNATURE].string_value = OUTPUT
+        if not unknown:
+            fields["value"].CopyFrom(_with_outputs(inner))
+        if secret:
+            fields["secret"].bool_value = True
+    elif value.HasField("struct_value"):
+        result.struct_value.SetInParent()
+        for key, item in value.struct_value.fields.items():
+            result.struct_value.fields[key].CopyFrom(_with_outputs(item))
+    elif value.HasField("list_value"):
+        result.list_value.SetInParent()
+        for item in value.list_value.values:
+            result.list_value.values.add().CopyFrom(_with_outputs(item))
+    else:
+        result.CopyFrom(value)
+    return result
+
+
+def _sources_of(value: Any) -> set[str]:
+    """The URNs that the output values in a property depend on."""
+    urns: set[str] = set()
+    if _is(value, OUTPUT):
+        fields = value.struct_value.fields
+        if "dependencies" in fields:
+            urns.update(item.string_value for item in fields["dependencies"].list_value.values)
+    for item in (*value.struct_value.fields.values(), *value.list_value.values):
+        urns |= _sources_of(item)
+    return urns
 
 
 def _options_of(request: Any) -> Any:

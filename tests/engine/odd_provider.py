@@ -67,3 +67,17 @@ class UnreadyProvider(OddProvider):
 
 class NoPreviewProvider(OddProvider):
     previews = False
+
+
+class ForgetfulProvider(OddProvider):
+    """Takes secrets, and gives their values back unmarked."""
+
+    async def create(self, request: CreateRequest) -> CreateResponse:
+        return CreateResponse("odd-1", unmarked(request.properties))
+
+    async def update(self, request: UpdateRequest) -> UpdateResponse:
+        return UpdateResponse(unmarked(request.news))
+
+
+def unmarked(properties: Any) -> dict[str, PropertyValue]:
+    return {key: value.with_secret(False) for key, value in properties.items()}
