@@ -24,6 +24,7 @@ from psycopg import sql
 from sandbox import repository
 from sandbox.endpoints import Endpoints
 from sandbox.engine.secrets import Crypter
+from sandbox.process import die_with_parent
 from sandbox.providers.vault.client import VaultClient
 from sandbox.providers.vault.errors import VaultApiError
 
@@ -181,7 +182,8 @@ def run(action: str, endpoints: Endpoints, arguments: Sequence[str] = ()) -> int
     if action == "up":
         give_vault_its_database_user(endpoints)
     line = command(action, endpoints, config, arguments)
-    return subprocess.run(line, env=environment(endpoints), cwd=ROOT, check=False).returncode
+    done = subprocess.run(line, env=environment(endpoints), cwd=ROOT, check=False, preexec_fn=die_with_parent)
+    return done.returncode
 
 
 def run_with_pulumi(action: str, endpoints: Endpoints) -> int:
