@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -101,9 +102,13 @@ class ManagedProcess:
             return None
         try:
             process = psutil.Process(self.pid)
-            return sum(_memory(each) for each in [process, *process.children(recursive=True)])
+            own, children = _memory(process), process.children(recursive=True)
         except psutil.Error:
             return None
+        for child in children:
+            with contextlib.suppress(psutil.NoSuchProcess):  # a server's workers come and go
+                own += _memory(child)
+        return own
 
     async def start(self) -> None:
         """Start and wait until ready. Raises ServerFailed with the end of the log, NotSupported where it cannot run here."""
@@ -221,5 +226,5 @@ def ending(code: int) -> str:
 def _memory(process: psutil.Process) -> int:
     try:
         return int(process.memory_full_info().pss)
-    except (psutil.Error, AttributeError):
+    except (psutil.AccessDenied, AttributeError):
         return int(process.memory_info().rss)

@@ -258,7 +258,7 @@ def test_a_rotation_while_the_network_is_cut_is_adopted_afterwards(
             eventually(lambda: pool.credentials.generation == 2)
             proxy.mend()
             eventually(lambda: pool.guard.minimum == 2, 15)
-            assert set(database.sessions_like("app%")) == {name}
+            eventually(lambda: set(database.sessions_like("app%")) == {name}, 10)
             with pool.connection() as connection:
                 assert connection.info.user == name
     finally:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
 import sys
 import threading
+import venv
 from pathlib import Path
 
 import pytest
 
-from sandbox.toolchain import python_env
 from sandbox.toolchain.errors import InstallFailed
 from sandbox.toolchain.python_env import PythonEnv
 from tests.toolchain.small_module import CHECKOUT
@@ -110,20 +111,34 @@ def test_an_unreachable_index_is_told_without_its_login(tmp_path: Path, monkeypa
     assert not PythonEnv(tmp_path).ready()
 
 
-def test_pips_own_settings_reach_uv(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module")
+def with_pip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Python that has pip, as the machine's own that sets up; the project's environment has none."""
+    folder = tmp_path_factory.mktemp("with-pip") / "venv"
+    venv.create(folder, with_pip=True)
+    return folder / "bin" / "python"
+
+
+def uv_settings(python: Path) -> dict[str, str]:
+    code = "import json; from sandbox.toolchain import python_env; print(json.dumps(python_env._uv_settings()))"
+    found: dict[str, str] = json.loads(subprocess.check_output([str(python), "-c", code], cwd=CHECKOUT))
+    return found
+
+
+def test_pips_own_settings_reach_uv(with_pip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_INDEX_URL", "https://127.0.0.1/simple")
     monkeypatch.setenv("PIP_EXTRA_INDEX_URL", "https://127.0.0.1/one https://127.0.0.1/two")
     monkeypatch.delenv("UV_DEFAULT_INDEX", raising=False)
     monkeypatch.delenv("UV_INDEX", raising=False)
-    settings = python_env._uv_settings()
+    settings = uv_settings(with_pip)
     assert settings["UV_DEFAULT_INDEX"] == "https://127.0.0.1/simple"
     assert settings["UV_INDEX"] == "https://127.0.0.1/one https://127.0.0.1/two"
 
 
-def test_uvs_settings_win_over_pips(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_uvs_settings_win_over_pips(with_pip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_INDEX_URL", "https://127.0.0.1/simple")
     monkeypatch.setenv("UV_DEFAULT_INDEX", "https://127.0.0.1/other")
-    assert "UV_DEFAULT_INDEX" not in python_env._uv_settings()
+    assert "UV_DEFAULT_INDEX" not in uv_settings(with_pip)
 
 
 def test_every_package_of_requirements_in_is_pinned_exactly() -> None:
