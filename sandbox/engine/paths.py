@@ -6,16 +6,15 @@ The grammar is that of Pulumi's ``ignore_changes`` and ``replace_on_changes``.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from sandbox.engine.errors import EngineError
 from sandbox.engine.values import Secret
 
 Step = str | int
 Path = tuple[Step, ...]
 ANY = "*"
-_ABSENT: Any = object()
 
 
 @lru_cache(maxsize=4096)
@@ -73,102 +72,95 @@ def covers(paths: Sequence[str], changed: str) -> bool:
     return any(contains(parse(path), at) for path in paths)
 
 
-def with_ignored(inputs: dict[str, Any], old: dict[str, Any], ignored: Sequence[str]) -> dict[str, Any]:
-    """The inputs with every ignored path as it was before.
+def with_ignored(
+    inputs: dict[str, Any], old: dict[str, Any], ignored: Sequence[str], unfit: list[str] | None = None
+) -> dict[str, Any]:
+    """The inputs with every ignored path as it was before, secret where it was secret.
 
-    Raises EngineError where a path leads through something that is not there.
+    A path that leads through something that is not there ignores nothing; ``unfit`` gets it.
     """
     if not ignored:
         return inputs
-    result: Any = inputs
-    wrong = []
+    result: dict[str, Any] = _copy(inputs)
     for text in ignored:
         try:
             path = parse(text)
         except ValueError:
             continue  # what no property can match ignores nothing
-        changed = _reset(path, old, result)
-        if changed is None:
-            wrong.append(text)
-        else:
-            result = changed[0]
-    if wrong:
-        named = ", ".join(repr(path) for path in wrong)
-        raise EngineError(
-            "cannot ignore changes to the following properties because one or more elements of the path are missing: "
-            + named
-        )
-    checked: dict[str, Any] = result
-    return checked
+        if path and not _reset(path, _Side(old, False), _Side(result, False)) and unfit is not None:
+            unfit.append(text)
+    return result
 
 
-def _reset(path: Path, old: Any, new: Any) -> tuple[Any] | None:
-    """``new`` with what ``old`` has at the path, as a 1-tuple (the value may be absent); None where it does not fit."""
-    if not path:
-        return (old,)
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """A value on the way down a path, and whether it is, or is in, a secret."""
+
+    value: Any
+    secret: bool
+
+    def at(self, step: Step) -> _Side:
+        value, secret = self.value[step], self.secret
+        return _Side(value.value, True) if isinstance(value, Secret) else _Side(value, secret)
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, Secret):
+        return Secret(_copy(value.value))
+    if isinstance(value, dict):
+        return {key: _copy(item) for key, item in value.items()}
+    return [_copy(item) for item in value] if isinstance(value, list) else value
+
+
+def _take(step: Step, old: _Side, new: _Side) -> None:
+    value = _copy(old.value[step])
+    new.value[step] = Secret(value) if old.secret and not new.secret else value
+
+
+def _reset(path: Path, old: _Side, new: _Side) -> bool:
+    """Give ``new`` what ``old`` has at the path, in place; False where the path does not fit."""
     step, rest = path[0], path[1:]
-    if isinstance(new, Secret):
-        inner = _reset(path, old.value if isinstance(old, Secret) else old, new.value)
-        return None if inner is None else (inner[0] if inner[0] is _ABSENT else Secret(inner[0]),)
-    if isinstance(old, Secret):
-        old = old.value
     if step == ANY:
         return _reset_all(rest, old, new)
-    if isinstance(step, str):
-        return _reset_key(step, rest, old, new)
-    if isinstance(old, list) and isinstance(new, list):
-        if step >= len(old) and step >= len(new):
-            return (new,)
-        if step >= len(old) or step >= len(new):
-            return None
-        changed = _reset(rest, old[step], new[step])
-        return None if changed is None else ([*new[:step], changed[0], *new[step + 1 :]],)
-    return None if isinstance(new, list) or isinstance(old, list) else (new,)
+    kind = list if isinstance(step, int) else dict
+    before, after = isinstance(old.value, kind), isinstance(new.value, kind)
+    if isinstance(step, str) and not rest:
+        if before and step in old.value:
+            if after:
+                _take(step, old, new)
+            return after
+        if after:
+            new.value.pop(step, None)
+        return True
+    if not before or not after:
+        return not before and not after
+    had, has = (step < len(side.value) if isinstance(step, int) else step in side.value for side in (old, new))
+    if not had or not has:
+        return not had and not has
+    if rest:
+        return _reset(rest, old.at(step), new.at(step))
+    _take(step, old, new)
+    return True
 
 
-def _reset_key(key: str, rest: Path, old: Any, new: Any) -> tuple[Any] | None:
-    if old is _ABSENT or old is None:
-        old = {}
-    if new is _ABSENT or new is None:
-        if not isinstance(old, dict) or key not in old:
-            return (new,)
+def _reset_all(rest: Path, old: _Side, new: _Side) -> bool:
+    if isinstance(old.value, dict) and isinstance(new.value, dict):
         if not rest:
-            return ({key: old[key]},)
-        return None
-    if not isinstance(new, dict) or not isinstance(old, dict):
-        return None if isinstance(new, dict) else (new,)
-    if not rest:
-        changed = {name: value for name, value in new.items() if name != key}
-        if key in old:
-            changed[key] = old[key]
-        return (changed,)
-    if key not in old and key not in new:
-        return (new,)
-    below = _reset(rest, old.get(key, _ABSENT), new.get(key, _ABSENT))
-    if below is None:
-        return None
-    if below[0] is _ABSENT:
-        return ({name: value for name, value in new.items() if name != key},)
-    return ({**new, key: below[0]},)
-
-
-def _reset_all(rest: Path, old: Any, new: Any) -> tuple[Any] | None:
-    if isinstance(new, list):
+            for key in [key for key in new.value if key not in old.value]:
+                del new.value[key]
+            for key in old.value:
+                _take(key, old, new)
+            return True
+        steps: list[Step] = [key for key in old.value if key in new.value]
+        complete = len(steps) == len(old.value)
+    elif isinstance(old.value, list) and isinstance(new.value, list):
+        steps = list(range(min(len(old.value), len(new.value))))
+        complete = True  # what was added to a list is as the program wants it
         if not rest:
-            return (old,) if isinstance(old, list) else None
-        if not isinstance(old, list) or len(old) != len(new):
-            return None
-        items = [_reset(rest, before, after) for before, after in zip(old, new, strict=True)]
-        return None if None in items else ([item[0] for item in items if item is not None],)
-    if isinstance(new, dict):
-        before = old if isinstance(old, dict) else {}
-        if not rest:
-            return (dict(before),)
-        result: Any = new
-        for key in list(new) + [key for key in before if key not in new]:
-            changed = _reset_key(key, rest, before, result)
-            if changed is None:
-                return None
-            result = changed[0]
-        return (result,)
-    return (new,)
+            for step in steps:
+                _take(step, old, new)
+            return True
+    else:
+        return not rest and isinstance(new.value, dict | list)
+    fits = [_reset(rest, old.at(step), new.at(step)) for step in steps]
+    return complete and all(fits)

@@ -108,7 +108,13 @@ class Planner:
         return await create(deployment, self.registry, provider, Step(events.CREATE, urn, None, new))
 
     def _new(self, goal: Goal, urn: str, old: Resource | None) -> Resource:
-        inputs = goal.inputs if old is None else paths.with_ignored(goal.inputs, old.inputs, goal.ignore_changes)
+        unfit: list[str] = []
+        inputs = goal.inputs if old is None else paths.with_ignored(goal.inputs, old.inputs, goal.ignore_changes, unfit)
+        if unfit:
+            named = ", ".join(map(repr, unfit))
+            self.deployment.tell(
+                "info", f"ignore_changes does not apply where it leads through what is not there: {named}", urn
+            )
         new = Resource(
             urn=urn,
             type=goal.type,

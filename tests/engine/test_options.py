@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.engine import EngineError, Result
+from sandbox.engine import Result
 from sandbox.engine.objects import object_diff
 from sandbox.engine.paths import covers, parse, with_ignored
 from sandbox.engine.urns import Alias, expand
@@ -73,9 +73,29 @@ def test_ignored_paths_keep_what_was(ignored: list[str], old: Any, new: Any, exp
     assert with_ignored(new, old, ignored) == expected
 
 
-def test_an_ignored_path_that_does_not_fit_is_named() -> None:
-    with pytest.raises(EngineError, match=r"'a\[0\]'"):
-        with_ignored({"a": [1, 2]}, {"a": []}, ["a[0]"])
+@pytest.mark.parametrize(
+    ("path", "old", "new"),
+    [
+        ("a[0]", {"a": []}, {"a": [1, 2]}),
+        ("a.b", {"a": {"b": 1}}, {"c": 1}),
+        ("a.*", {"a": "text"}, {"a": "other"}),
+    ],
+)
+def test_an_ignored_path_that_does_not_fit_is_named_and_ignores_nothing(
+    path: str, old: dict[str, Any], new: dict[str, Any]
+) -> None:
+    unfit: list[str] = []
+    before = repr(new)
+    result = with_ignored(new, old, [path], unfit)
+    assert (result, unfit) == (new, [path])
+    assert repr(new) == before
+
+
+@pytest.mark.parametrize("path", ["a.b", "a.*"])
+def test_what_an_ignored_path_keeps_of_a_secret_stays_secret(path: str) -> None:
+    old = {"a": Secret({"b": "hush-hush"})}
+    assert with_ignored({"a": {"b": "new"}}, old, [path]) == {"a": {"b": Secret("hush-hush")}}
+    assert with_ignored({"a": Secret({"b": "new"})}, old, [path]) == {"a": Secret({"b": "hush-hush"})}
 
 
 def test_a_path_covers_what_is_below_it() -> None:
