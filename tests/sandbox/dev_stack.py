@@ -155,16 +155,23 @@ class DevStack:
         assert run.code == 0, run.output
         return run
 
-    def kill(self, action: str, config: Mapping[str, Any] | None, after: float) -> bool:
-        """Begin a run and end its engine with SIGKILL after some seconds; whether it was still running."""
+    def kill(self, action: str, config: Mapping[str, Any] | None, after_steps: int, delay: float) -> bool:
+        """Begin a run and end its engine with SIGKILL, some seconds after so many changes; whether it was still running.
+
+        Counted in changes, a moment is as far into the run on a busy machine as on an idle one.
+        """
         self.dirty = True
         process = self.start(action, config)
-        try:
-            process.wait(timeout=after)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
+        assert process.stdout is not None
+        said: list[str] = []
+        changes = 0
+        while changes < after_steps and (line := process.stdout.readline()):
+            said.append(line)
+            changes += '"op":"' in line and '"op":"same"' not in line
+        time.sleep(delay)
+        process.send_signal(signal.SIGKILL)
         output, _ = process.communicate(timeout=60)
-        self.said.append(output)
+        self.said.append("".join(said) + output)
         return process.returncode == -signal.SIGKILL
 
     def changed_config(self, change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:

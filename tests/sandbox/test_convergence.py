@@ -28,8 +28,8 @@ def test_after_sigkill_at_ten_random_moments_the_next_up_converges(dev: DevStack
     less = dev.changed_config(lambda config: config["strongroom:workloads"].pop())
     wanted: dict[str, list[str]] = {"full": comparable(everything(dev))}
     dev.destroy()
-    whole = dev.up().seconds
-    part = dev.up(less).seconds
+    whole = len(dev.up().changed)
+    part = len(dev.up(less).changed)
     wanted["without reports"] = comparable(everything(dev))
     killed = 0
     for attempt in range(10):
@@ -39,12 +39,13 @@ def test_after_sigkill_at_ten_random_moments_the_next_up_converges(dev: DevStack
         else:
             target = "without reports" if attempt % 2 == 0 else "full"
             config, length = (less if target == "without reports" else None), part
-        # The engine needs about a second before it changes anything; a kill before that would test nothing.
-        after = moment.uniform(1.0, max(length - 0.2, 1.5))
-        killed += dev.kill("up", config, after)
+        steps, delay = moment.randrange(length - 1), moment.uniform(0, 0.3)
+        killed += dev.kill("up", config, steps, delay)
         dev.up(config)
         found = comparable(everything(dev))
-        assert found == wanted[target], f"seed {seed}, attempt {attempt}, killed after {after:.2f} s"
+        assert found == wanted[target], (
+            f"seed {seed}, attempt {attempt}, killed {delay:.2f} s after change {steps} of {length}"
+        )
     assert dev.up(config).changed == {}
     assert killed >= 5, f"seed {seed}: only {killed} runs were still going when they were to be killed"
     if dev.dirty:
@@ -55,7 +56,7 @@ def test_after_sigkill_at_ten_random_moments_the_next_up_converges(dev: DevStack
 
 
 def test_a_destroy_that_was_killed_is_finished_by_the_next(dev: DevStack, empty_inventory: set[str]) -> None:
-    dev.kill("destroy", None, random.uniform(1.0, 4.0))
+    dev.kill("destroy", None, random.randrange(60), random.uniform(0, 0.3))
     dev.destroy()
     assert leases(dev) == []
     assert everything(dev) | database_users(dev) == empty_inventory
@@ -65,6 +66,6 @@ def test_what_was_delivered_survives_a_killed_run(dev: DevStack) -> None:
     def longer(config: dict[str, Any]) -> None:
         config["strongroom:databaseRoles"][0]["maxTtl"] = "12m"
 
-    dev.kill("up", dev.changed_config(longer), 1.3)
+    dev.kill("up", dev.changed_config(longer), 1, 0)
     assert set(dev.secret("db-creds")) == {"username", "password", "DATABASE_URL"}
     dev.up()
