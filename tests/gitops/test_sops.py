@@ -211,6 +211,6 @@ def test_bytes_that_are_no_text_are_refused_with_a_way_out(repository: Path) -> 
 def test_what_sops_refuses_is_told_in_its_own_words_with_its_command(repository: Path) -> None:
     path = repository / "secrets" / "production" / "numbers.yaml"
     path.write_text("0E0: hunter2-value\n")
-    with pytest.raises(SopsCommandError, match="sops encrypt failed: .*non-string key") as caught:
+    with pytest.raises(SopsCommandError, match=r"sops encrypt failed: .*non-string key") as caught:
         files.encrypt(repository, [path])
     assert "hunter2" not in str(caught.value)
