@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +22,8 @@ def make(state_dir: Path) -> Path:
     if state_dir.exists() and not (state_dir / MARK).exists():
         if not state_dir.is_dir():
             raise ServerError(f"STRONGROOM_SANDBOX: {state_dir} is no folder: name one for the sandbox alone")
-        if any(state_dir.iterdir()):
+        # Another start may be making it at this very moment: its own temporary file is there before its mark is.
+        if not _marked_soon(state_dir) and any(state_dir.iterdir()):
             raise ServerError(
                 f"STRONGROOM_SANDBOX: {state_dir} is not empty and no sandbox's: `down` would remove what it holds. "
                 "Name an empty folder, or one that does not exist"
@@ -30,6 +32,14 @@ def make(state_dir: Path) -> Path:
     if not (state_dir / MARK).exists():
         private_write(state_dir / MARK, "A sandbox's own: `make down` removes this folder.\n")
     return state_dir
+
+
+def _marked_soon(state_dir: Path) -> bool:
+    for _ in range(10):
+        if (state_dir / MARK).exists() or not any(state_dir.iterdir()):
+            return True
+        time.sleep(0.05)
+    return False
 
 
 @contextmanager
