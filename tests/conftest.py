@@ -5,9 +5,11 @@ The supervisor of each sandbox follows this process: also when it is killed, no 
 
 from __future__ import annotations
 
+import asyncio
 import os
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -51,3 +53,23 @@ def sandbox_endpoints() -> Iterator[Endpoints]:
     """A full sandbox, every server, without a stack."""
     with _folder() as state_dir:
         yield servers.start(state_dir, owner=os.getpid())
+
+
+@pytest.fixture(scope="session")
+def mocks_loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """The event loop of Pulumi's mocks: they want a current one and keep it, and whoever runs an engine leaves none.
+
+    The SDK also makes a loop in each thread of the loop's executor and closes none, so the threads get theirs from here.
+    """
+    loops = [asyncio.new_event_loop()]
+
+    def own_loop() -> None:
+        loops.append(asyncio.new_event_loop())
+        asyncio.set_event_loop(loops[-1])
+
+    executor = ThreadPoolExecutor(initializer=own_loop)
+    loops[0].set_default_executor(executor)
+    yield loops[0]
+    executor.shutdown()
+    for loop in loops:
+        loop.close()

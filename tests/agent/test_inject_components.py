@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -30,8 +31,11 @@ class Recorder(pulumi.runtime.Mocks):
 
 
 @pytest.fixture
-def registered() -> Iterator[Callable[[Callable[[], object]], dict[str, dict[str, Any]]]]:
+def registered(
+    mocks_loop: asyncio.AbstractEventLoop,
+) -> Iterator[Callable[[Callable[[], object]], dict[str, dict[str, Any]]]]:
     """Runs a program and gives the inputs of what it registered, by name."""
+    asyncio.set_event_loop(mocks_loop)
 
     def run(program: Callable[[], object]) -> dict[str, dict[str, Any]]:
         recorder = Recorder()

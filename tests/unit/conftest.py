@@ -65,12 +65,8 @@ Deploy = Callable[[Callable[[], object]], Program]
 
 
 @pytest.fixture
-def deploy() -> Iterator[Deploy]:
-    # The mocks want a current event loop, and a test that ran an engine before left none.
-    try:
-        asyncio.get_event_loop()
-    except RuntimeError:
-        asyncio.set_event_loop(asyncio.new_event_loop())
+def deploy(mocks_loop: asyncio.AbstractEventLoop) -> Iterator[Deploy]:
+    asyncio.set_event_loop(mocks_loop)
 
     def run(program: Callable[[], object]) -> Program:
         recorder = Recorder()
