@@ -169,9 +169,8 @@ class ManagedProcess:
             os.close(descriptor)
             process.wait()
             self.on_end(process.pid)
-            if process is self._process and self.state == "ready" and not self._stopping:
-                self.state = "crashed"
-                self.on_crash(self)
+            if process is self._process:
+                self.check()
 
         loop.add_reader(descriptor, ended)
 
@@ -194,9 +193,10 @@ class ManagedProcess:
         self.state = "stopped"
 
     def check(self) -> bool:
-        """Whether it still runs; a ready one that ended becomes ``crashed``."""
-        if self.state == "ready" and self.exit_code is not None:
+        """Whether it still runs; a ready one that ended becomes ``crashed``, and whoever sees it first reports it."""
+        if self.state == "ready" and self.exit_code is not None and not self._stopping:
             self.state = "crashed"
+            self.on_crash(self)
         return self.state != "crashed"
 
     async def trouble(self) -> str:
