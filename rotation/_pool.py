@@ -16,7 +16,7 @@ from rotation._credential import Credential, Source
 from rotation._credentials import Credentials
 from rotation._health import Health
 from rotation._login import Login, parameters
-from rotation._pool_base import GRACE, PATIENCE, STAMP, STEP, Guard, Owner, age
+from rotation._pool_base import GRACE, PATIENCE, PROBE_TIMEOUT, STAMP, STEP, Guard, Owner, age
 from rotation.errors import InvalidArgument, RotationError
 
 CT = TypeVar("CT", bound=Connection[Any])
@@ -174,7 +174,8 @@ class Subscriber:
             try:
                 conninfo = pool.conninfo() if callable(pool.conninfo) else pool.conninfo
                 kwargs = pool.kwargs() if callable(pool.kwargs) else pool.kwargs
-                with pool.connection_class.connect(conninfo, **(kwargs or {}), **{_PROBE: True}):
+                options = {**(kwargs or {}), "connect_timeout": PROBE_TIMEOUT, _PROBE: True}
+                with pool.connection_class.connect(conninfo, **options):
                     pass
             except (psycopg.Error, RotationError):
                 return False

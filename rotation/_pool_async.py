@@ -18,12 +18,11 @@ from rotation._credential import Credential, Source
 from rotation._credentials import Credentials
 from rotation._health import Health
 from rotation._login import Login, parameters
-from rotation._pool_base import GRACE, PATIENCE, STAMP, STEP, Guard, age
+from rotation._pool_base import GRACE, PATIENCE, PROBE_TIMEOUT, STAMP, STEP, Guard, age
 from rotation.errors import InvalidArgument, RotationError
 
 ACT = TypeVar("ACT", bound=AsyncConnection[Any])
 _PROBE = "_rotation_probe"
-_PROBE_TIMEOUT = 10.0
 
 
 class AsyncRotatingConnectionPool(AsyncConnectionPool[ACT]):
@@ -189,7 +188,7 @@ class _Subscriber:
     def _in_loop(loop: asyncio.AbstractEventLoop, work: Any) -> Any:
         future = asyncio.run_coroutine_threadsafe(work, loop)
         try:
-            return future.result(_PROBE_TIMEOUT)
+            return future.result(PROBE_TIMEOUT)
         except (TimeoutError, CancelledError):  # cancelled: the loop ends
             future.cancel()
             return None

@@ -14,6 +14,7 @@ STAMP = "_rotation_generation"
 PATIENCE = 5.0
 GRACE = 0.25  # seconds for which connections are replaced one by one, before the rest is drained
 STEP = 0.05
+PROBE_TIMEOUT = 10  # seconds for the try of a new credential: it is made in the thread that renews leases
 
 
 def age(connection: Any) -> None:

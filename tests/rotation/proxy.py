@@ -17,6 +17,8 @@ class Proxy:
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._cut = False
+        self._passes = threading.Event()
+        self._passes.set()
         self.accepted = 0
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -31,7 +33,16 @@ class Proxy:
     def mend(self) -> None:
         self._cut = False
 
+    def hush(self) -> None:
+        """Hold back what is sent, connections stay open: as a network that loses every packet."""
+        self._passes.clear()
+
+    def speak(self) -> None:
+        """Deliver what was held back, and all that follows."""
+        self._passes.set()
+
     def close(self) -> None:
+        self.speak()
         self.cut()
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
@@ -56,6 +67,7 @@ class Proxy:
     def _pump(self, one: socket.socket, other: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := one.recv(65536):
+                self._passes.wait()
                 other.sendall(data)
         for each in (one, other):
             with contextlib.suppress(OSError):

@@ -11,66 +11,35 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
-import psycopg
 import pytest
 
-from rotation import Credential, Credentials, RotatingConnectionPool, SecretsManager, VaultDynamic
+from rotation import Credential, Credentials, SecretsManager, VaultDynamic, _pool, _pool_async
 from rotation.drill import load
 from sandbox.servers import openbao as vault_server
 from sandbox.servers.files import Ports
 from tests.rotation.conftest import Database, SecretStore, VaultDatabase, password
 from tests.rotation.fakes import Scripted
 from tests.rotation.proxy import Proxy
+from tests.rotation.traffic import AsyncioPool, ThreadedPool
 
 if TYPE_CHECKING:
     from sandbox.servers.postgres import PostgreSQL
 
 Eventually = Callable[..., None]
-AUTOCOMMIT = {"autocommit": True}
-OPTIONS: dict[str, Any] = {"min_size": 4, "open": True, "timeout": 20.0, "kwargs": AUTOCOMMIT}
 
 
-def pool_on(conninfo: str, credentials: Any, **options: Any) -> RotatingConnectionPool[psycopg.Connection]:
-    return RotatingConnectionPool(conninfo, credentials=credentials, **OPTIONS | options)
+@pytest.fixture(params=[ThreadedPool, AsyncioPool], ids=["threads", "asyncio"])
+def pool_on(request: pytest.FixtureRequest) -> Any:
+    """Opens a pool of either kind: ``with pool_on(conninfo, credentials) as pool, pool.traffic() as traffic``."""
+    return request.param
 
 
-class Traffic:
-    """Requests from four threads until it is stopped."""
-
-    def __init__(self, pool: Any) -> None:
-        self.pool = pool
-        self.good: list[float] = []
-        self.bad: list[tuple[float, str]] = []
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._run) for _ in range(4)]
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            try:
-                with self.pool.connection() as connection:
-                    connection.execute("SELECT 1")
-                self.good.append(time.monotonic())
-            except Exception as error:  # noqa: BLE001 - counted
-                self.bad.append((time.monotonic(), f"{type(error).__name__}: {error}"))
-            time.sleep(0.002)
-
-    def __enter__(self) -> Traffic:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-
-def test_vault_sealed_for_half_a_lease_fails_no_request(vault: VaultDatabase, database: Database) -> None:
+def test_vault_sealed_for_half_a_lease_fails_no_request(pool_on: Any, vault: VaultDatabase, database: Database) -> None:
     role = vault.dynamic_role("10s", "10m")
     state_dir = Path(vault.endpoint.token_file).parent.parent
     with pool_on(database.conninfo, VaultDynamic(role, **vault.options)) as pool:
         pool.wait()
-        with Traffic(pool) as traffic:
+        with pool.traffic() as traffic:
             time.sleep(3)
             vault_server.seal(state_dir, vault.endpoint)
             try:
@@ -86,7 +55,7 @@ def test_vault_sealed_for_half_a_lease_fails_no_request(vault: VaultDatabase, da
 
 
 def test_vault_sealed_beyond_the_lease_makes_requests_wait_and_none_runs_on_the_ended_credential(
-    vault: VaultDatabase, database: Database
+    pool_on: Any, vault: VaultDatabase, database: Database
 ) -> None:
     role = vault.dynamic_role("4s", "10m")
     state_dir = Path(vault.endpoint.token_file).parent.parent
@@ -95,7 +64,7 @@ def test_vault_sealed_beyond_the_lease_makes_requests_wait_and_none_runs_on_the_
         ends = time.monotonic() + (pool.credentials.current().seconds_left() or 0)
         vault_server.seal(state_dir, vault.endpoint)
         try:
-            with Traffic(pool) as traffic:
+            with pool.traffic() as traffic:
                 time.sleep(6)
                 assert max(traffic.good) <= ends + 0.3  # what was handed out before it
                 assert database.sessions_like(f"v-%{role}%") == []
@@ -124,14 +93,16 @@ def own_postgres(tmp_path: Path) -> Iterator[PostgreSQL]:
         runner.run(server.process.stop())
 
 
-def test_a_restarted_database_fails_only_what_was_under_way_or_finds_its_session_cut(own_postgres: PostgreSQL) -> None:
+def test_a_restarted_database_fails_only_what_was_under_way_or_finds_its_session_cut(
+    pool_on: Any, own_postgres: PostgreSQL
+) -> None:
     database = Database(own_postgres.endpoint)
     name, word = database.new_name(), password()
     database.set_user(name, word)
     source = Scripted(Credential(username=name, password=word))
     with pool_on(database.conninfo, source) as pool:
         pool.wait()
-        with Traffic(pool) as traffic:
+        with pool.traffic() as traffic:
             time.sleep(0.5)
             asyncio.run(own_postgres.process.stop())
             time.sleep(0.5)
@@ -146,6 +117,7 @@ def test_a_restarted_database_fails_only_what_was_under_way_or_finds_its_session
 
 
 def test_throttled_reads_of_secrets_manager_fail_no_request(
+    pool_on: Any,
     database: Database,
     store: SecretStore,
     user: tuple[str, str],
@@ -175,7 +147,7 @@ def test_throttled_reads_of_secrets_manager_fail_no_request(
     client.meta.events.register("before-send.secrets-manager", throttle)
     with pool_on(database.conninfo, SecretsManager(secret, client=client, poll_interval=0.2)) as pool:
         pool.wait()
-        with Traffic(pool) as traffic:
+        with pool.traffic() as traffic:
             throttled.set()
             fresh = password()
             database.set_user(user[0], fresh)
@@ -188,11 +160,11 @@ def test_throttled_reads_of_secrets_manager_fail_no_request(
         assert answered
 
 
-def test_a_wrong_password_given_once_fails_no_request(database: Database, user: tuple[str, str]) -> None:
+def test_a_wrong_password_given_once_fails_no_request(pool_on: Any, database: Database, user: tuple[str, str]) -> None:
     source = Scripted(Credential(username=user[0], password=user[1]), poll_interval=0.1)
     with pool_on(database.conninfo, source) as pool:
         pool.wait()
-        with Traffic(pool) as traffic:
+        with pool.traffic() as traffic:
             for _ in range(10):
                 source.once = [Credential(username=user[0], password="wrong-" + password())]
                 time.sleep(0.3)
@@ -201,7 +173,7 @@ def test_a_wrong_password_given_once_fails_no_request(database: Database, user: 
 
 
 def test_clock_jumps_fail_no_request(
-    database: Database, user: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+    pool_on: Any, database: Database, user: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from rotation import _clock
 
@@ -210,7 +182,7 @@ def test_clock_jumps_fail_no_request(
     real = time.time
     with pool_on(database.conninfo, source) as pool:
         pool.wait()
-        with Traffic(pool) as traffic:
+        with pool.traffic() as traffic:
             for jump in (86_400.0, -86_400.0, 0.0):
                 monkeypatch.setattr(time, "time", lambda jump=jump: real() + jump)
                 time.sleep(0.3)
@@ -219,7 +191,7 @@ def test_clock_jumps_fail_no_request(
 
 
 def test_a_cut_network_fails_what_was_under_way_and_recovers_without_asking_the_source(
-    database: Database, user: tuple[str, str]
+    pool_on: Any, database: Database, user: tuple[str, str]
 ) -> None:
     endpoint = database.endpoint
     proxy = Proxy((endpoint.host, endpoint.port))
@@ -228,7 +200,7 @@ def test_a_cut_network_fails_what_was_under_way_and_recovers_without_asking_the_
     try:
         with pool_on(conninfo, source) as pool:
             pool.wait()
-            with Traffic(pool) as traffic:
+            with pool.traffic() as traffic:
                 time.sleep(0.3)
                 proxy.cut()
                 time.sleep(1)
@@ -243,7 +215,7 @@ def test_a_cut_network_fails_what_was_under_way_and_recovers_without_asking_the_
 
 
 def test_a_rotation_while_the_network_is_cut_is_adopted_afterwards(
-    database: Database, user: tuple[str, str], eventually: Eventually
+    pool_on: Any, database: Database, user: tuple[str, str], eventually: Eventually
 ) -> None:
     endpoint = database.endpoint
     proxy = Proxy((endpoint.host, endpoint.port))
@@ -259,14 +231,44 @@ def test_a_rotation_while_the_network_is_cut_is_adopted_afterwards(
             proxy.mend()
             eventually(lambda: pool.guard.minimum == 2, 15)
             eventually(lambda: set(database.sessions_like("app%")) == {name}, 10)
-            with pool.connection() as connection:
-                assert connection.info.user == name
+            assert pool.user() == name
     finally:
         proxy.close()
         database.drop_user(name)
 
 
-def test_no_session_outlives_its_credential_under_load(vault: VaultDatabase, database: Database) -> None:
+def test_a_silent_network_fails_no_request_and_holds_up_no_renewal(
+    pool_on: Any, database: Database, user: tuple[str, str], eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (_pool, _pool_async):
+        monkeypatch.setattr(module, "PROBE_TIMEOUT", 2)
+    endpoint = database.endpoint
+    proxy = Proxy((endpoint.host, endpoint.port))
+    source = Scripted(Credential(username=user[0], password=user[1]), poll_interval=0.1)
+    name, word = database.new_name(), password()
+    database.set_user(name, word)
+    try:
+        with pool_on(f"host=127.0.0.1 port={proxy.port} dbname={endpoint.database}", source) as pool:
+            pool.wait()
+            with pool.traffic() as traffic:
+                time.sleep(0.3)
+                proxy.hush()
+                hushed = time.monotonic()
+                source.set(name, word)
+                eventually(lambda: pool.credentials.generation == 2)
+                fetches = source.fetches
+                eventually(lambda: source.fetches > fetches + 1, 6)  # the login that hangs was given up
+                assert max(traffic.good) < hushed + 0.3
+                proxy.speak()
+                eventually(lambda: pool.guard.minimum == 2, 15)
+                eventually(lambda: set(database.sessions_like("app%")) == {name}, 10)
+            assert traffic.bad == []
+    finally:
+        proxy.close()
+        database.drop_user(name)
+
+
+def test_no_session_outlives_its_credential_under_load(pool_on: Any, vault: VaultDatabase, database: Database) -> None:
     """Short leases under load; a sampler looks for sessions whose user Vault has already dropped or that has expired."""
     role = vault.dynamic_role("2s", "4s")
     overdue: list[str] = []
@@ -286,7 +288,7 @@ def test_no_session_outlives_its_credential_under_load(vault: VaultDatabase, dat
         with pool_on(database.conninfo, credentials) as pool:
             pool.wait()
             sampler.start()
-            with Traffic(pool) as traffic:
+            with pool.traffic() as traffic:
                 time.sleep(12)
             stop.set()
             sampler.join()
@@ -306,7 +308,7 @@ def test_a_load_that_fails_is_counted_as_failed(database: Database, user: tuple[
             admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", [user[0]])
         pool.credentials.refresh()
 
-    with pool_on(database.conninfo, source) as pool:
+    with ThreadedPool(database.conninfo, source) as pool:
         pool.wait()
         source.once = []
         done = load.run(pool, requests=500, rotations=2, rotate=cut, threads=4, generation=iter(range(100)).__next__)

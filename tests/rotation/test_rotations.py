@@ -48,7 +48,6 @@ class Case:
     source: Source
     rotate: Callable[[], None]
     users: str | None = None
-    requests: int = REQUESTS
     on_start: Callable[[Credentials], None] = field(default=lambda _: None)
 
 
@@ -135,9 +134,7 @@ def agent_file(given: Setting) -> Iterator[Case]:
             fresh.replace(file)
 
         rotate()
-        yield Case(
-            MountedFiles(file, poll_interval=0.05), rotate, requests=REQUESTS // 5
-        )  # the volume is the same source
+        yield Case(MountedFiles(file, poll_interval=0.05), rotate)
 
 
 @contextmanager
@@ -180,7 +177,7 @@ def check(result: load.Load, given: Setting, case: Case) -> None:
     assert result.failures == []
     assert result.waited == []
     assert len(result.rotations) == ROTATIONS
-    assert result.requests >= case.requests
+    assert result.requests >= REQUESTS
     assert all(result.began < began and ended < result.ended for began, ended in result.rotations)
     if case.users is not None:
         assert given.database.users_like(case.users) == []
@@ -196,7 +193,7 @@ def test_no_request_of_threads_fails_while_the_credential_rotates(setting: Setti
             with RotatingConnectionPool(setting.database.conninfo, credentials=credentials, **options) as pool:
                 pool.wait()
                 result = load.run(
-                    pool, requests=case.requests, rotations=ROTATIONS, rotate=case.rotate, threads=8, rate=6000
+                    pool, requests=REQUESTS, rotations=ROTATIONS, rotate=case.rotate, threads=8, rate=6000
                 )
                 assert pool.health().healthy
         check(result, setting, case)
@@ -208,7 +205,7 @@ def test_no_request_of_asyncio_fails_while_the_credential_rotates(setting: Setti
         options = {"min_size": 8, "max_size": 8, "kwargs": {"autocommit": True}, "open": False}
         async with AsyncRotatingConnectionPool(setting.database.conninfo, credentials=credentials, **options) as pool:
             await pool.wait()
-            return await load.run_async(pool, requests=case.requests, rotations=ROTATIONS, rotate=case.rotate, tasks=8)
+            return await load.run_async(pool, requests=REQUESTS, rotations=ROTATIONS, rotate=case.rotate, tasks=8)
 
     with case_of(setting) as case:
         with Credentials(case.source) as credentials:
