@@ -1,5 +1,6 @@
 """A secret in Secrets Manager with a key of its own and the protections that are easily forgotten."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import NotRequired, TypedDict
 
@@ -10,6 +11,7 @@ from components.aws.account import AwsAccountArgs
 from components.aws.documents import document, secret_arn_pattern
 from components.errors import ArgumentError, UnsafeError
 
+_NOT_IN_AN_ALIAS = re.compile(r"[^A-Za-z0-9/_-]")  # a secret's name may hold more: +=.@
 RECOVERY_DAYS = (7, 30)
 KEY_DELETION_DAYS = 30
 
@@ -67,7 +69,8 @@ class ManagedSecret(pulumi.ComponentResource):
             tags=tags,
             opts=child,
         )
-        aws.kms.Alias(f"{name}-alias", name=f"alias/{self.secret_name}", target_key_id=key.key_id, opts=child)
+        alias = f"alias/{_NOT_IN_AN_ALIAS.sub('-', self.secret_name)}"
+        aws.kms.Alias(f"{name}-alias", name=alias, target_key_id=key.key_id, opts=child)
         secret = aws.secretsmanager.Secret(
             f"{name}-secret",
             name=self.secret_name,

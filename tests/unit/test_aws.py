@@ -208,6 +208,11 @@ def test_a_managed_secret_has_a_rotating_key_a_recovery_window_and_no_public_pol
     assert json.loads(version["secretStringWo"]["value"]) == {"A": "b"}
 
 
+def test_the_key_s_alias_holds_what_kms_takes(deploy: Any) -> None:
+    args: ManagedSecretArgs = {"account": ACCOUNT, "secret_name": "production/payment-api@v1.2"}
+    assert deploy(lambda: ManagedSecret("secret", args)).one("Alias")["name"] == "alias/production/payment-api-v1-2"
+
+
 def test_a_secret_without_a_value_is_left_to_its_writer(deploy: Any) -> None:
     program = deploy(lambda: ManagedSecret("s", {"account": ACCOUNT, "secret_name": "a"}))
     assert program.of("SecretVersion") == []
