@@ -25,7 +25,7 @@ from components.vault.database_engine import PostgresRoleArgs, VaultDatabaseEngi
 from components.vault.kubernetes_auth import ReviewerMode, VaultKubernetesAuthArgs
 from components.vault.kubernetes_auth import check as check_auth
 from components.vault.postgres import SslMode, TablePrivilege
-from components.workload_secrets import Delivery, WorkloadSecretArgs, check_secrets
+from components.workload_secrets import Claims, Delivery, WorkloadSecretArgs, check_secrets
 
 
 def _structured(value: Any) -> Any:
@@ -275,21 +275,28 @@ def _contradictions(config: StackConfig) -> list[str]:
         check("namespaces", lambda namespace=namespace: dns_label(namespace, "namespaces"))  # type: ignore[misc]
     roles = {role["name"]: role for role in config.roles()}
     seen: set[tuple[str, str]] = set()
+    claims = Claims()
     for at, workload in enumerate(config.workloads):
         key = f"workloads[{at}]"
         check(key, lambda workload=workload: dns_name(workload.name, "name"))  # type: ignore[misc]
         if (workload.namespace, workload.name) in seen:
             problems.append(f"{key}: {workload.namespace}/{workload.name} is given twice; a workload is declared once")
+            continue
         seen.add((workload.namespace, workload.name))
-        check(
-            key,
-            lambda workload=workload: check_secrets(  # type: ignore[misc]
-                workload.name,
-                workload.namespace,
-                workload.secret_args(),
-                namespaces=config.namespaces,
-                roles=roles,
-                token_ttl=config.vault_token_ttl,
-            ),
-        )
+        check(key, lambda workload=workload: _check_workload(config, workload, roles, claims))  # type: ignore[misc]
     return problems
+
+
+def _check_workload(
+    config: StackConfig, workload: WorkloadEntry, roles: Mapping[str, PostgresRoleArgs], claims: Claims
+) -> None:
+    secrets = workload.secret_args()
+    check_secrets(
+        workload.name,
+        workload.namespace,
+        secrets,
+        namespaces=config.namespaces,
+        roles=roles,
+        token_ttl=config.vault_token_ttl,
+    )
+    claims.take(workload.name, workload.namespace, secrets)

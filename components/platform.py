@@ -18,6 +18,7 @@ from components.vault.database_engine import VaultDatabaseEngine, VaultDatabaseE
 from components.vault.kubernetes_auth import ReviewerMode, VaultKubernetesAuth, VaultKubernetesAuthArgs
 from components.vault.kubernetes_role import DEFAULT_AUDIENCE
 from components.vault.kv import VaultKv, VaultKvArgs
+from components.workload_secrets import Claims
 
 
 class ClusterArgs(TypedDict):
@@ -116,6 +117,8 @@ class SecretPlatform(pulumi.ComponentResource):
     permissions_boundary: str
     allow_immediate_deletion: bool
     tags: dict[str, str]
+    claims: Claims
+    """What its workloads make."""
 
     def __init__(self, name: str, args: SecretPlatformArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("strongroom:index:SecretPlatform", name, {}, opts)
@@ -128,6 +131,7 @@ class SecretPlatform(pulumi.ComponentResource):
         self.permissions_boundary = args.get("permissions_boundary", "")
         self.allow_immediate_deletion = args.get("allow_immediate_deletion", False)
         self.tags = args.get("tags", {})
+        self.claims = Claims()
         child = pulumi.ResourceOptions(parent=self)
 
         self.namespaces = self._make_namespaces(name, args["namespaces"])

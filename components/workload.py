@@ -32,6 +32,7 @@ from components.workload_secrets import (
     check_secrets,
     delivery_of,
     described,
+    identity,
     kv_path_of,
     refresh_interval,
     source_of,
@@ -97,8 +98,9 @@ class Workload(pulumi.ComponentResource):
         )
         if self._by_agent:
             check_platform(self._workload, self._platform)
+        self._platform.claims.take(self._workload, namespace, self._secrets)
         self._child = pulumi.ResourceOptions(parent=self)
-        self._identity = f"{namespace}-{self._workload}"
+        self._identity = identity(namespace, self._workload)
         self._namespace_name = namespace
         self._namespace = self._platform.namespaces[namespace]
 

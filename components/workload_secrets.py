@@ -1,6 +1,6 @@
 """A workload's secrets as it declares them, and what contradicts itself in that."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import NotRequired, TypedDict
 
@@ -117,6 +117,43 @@ def kv_path_of(secret: WorkloadSecretArgs, namespace: str, workload: str) -> str
 def refresh_interval(secret: WorkloadSecretArgs, lease_ttl: str) -> str:
     """How often a dynamic credential is replaced; half of its lease by default."""
     return secret.get("refresh_interval") or format_duration(max(parse_duration(lease_ttl, "default_ttl") // 2, 1))
+
+
+def identity(namespace: str, workload: str) -> str:
+    """The name of its roles and of its policy, in Vault and in IAM."""
+    return f"{namespace}-{workload}"
+
+
+class Claims:
+    """What the workloads of a platform make: two cannot have the same roles, Kubernetes Secret or value."""
+
+    def __init__(self) -> None:
+        self._owners: dict[tuple[str, str], str] = {}
+
+    def take(self, workload: str, namespace: str, secrets: Sequence[WorkloadSecretArgs]) -> None:
+        """Raises ArgumentError, and takes nothing, where another secret has made one of them already."""
+        owners = dict(self._owners)
+
+        def own(owner: str, what: str, name: str, fix: str) -> None:
+            if (other := owners.setdefault((what, name), owner)) != owner:
+                raise ArgumentError(f"{owner}: {what}: {name!r} is made by {other}; {fix}")
+
+        own(f"{namespace}/{workload}", "workload_name", identity(namespace, workload), "rename one of them")
+        for secret in secrets:
+            for what, name, fix in _made(secret, namespace, workload):
+                own(f"{namespace}/{workload}: {secret['name']}", what, name, fix)
+        self._owners = owners
+
+
+def _made(secret: WorkloadSecretArgs, namespace: str, workload: str) -> Iterator[tuple[str, str, str]]:
+    """Each thing that a secret makes: the argument that names it, the name, and what to do where two make it."""
+    if delivery_of(secret) is not Delivery.AGENT:
+        yield "name", f"{namespace}/{secret['name']}", "a namespace has one Secret of a name; give it another"
+    if "aws_secret" in secret and not secret.get("existing", False):
+        yield "aws_secret", secret["aws_secret"], "say `existing` for all but one, or name another secret"
+    path = kv_path_of(secret, namespace, workload)
+    if path is not None and ("sops_file" in secret or secret.get("generate")):
+        yield "kv_path", path, "let one of them make the value and the other only read it, or give another path"
 
 
 def check_secrets(

@@ -76,6 +76,10 @@ SECRETS = [{"name": "db", "databaseRole": "app-readwrite"}]
             {"databaseRoles": [{"name": "app-readwrite", "defaultTtl": "2h", "maxTtl": "1h"}]},
             "default_ttl '2h' is longer than max_ttl '1h'",
         ),
+        (
+            {"workloads": [{"name": name, "namespace": "production", "secrets": SECRETS} for name in ("a", "b")]},
+            r"workloads\[1\]: production/b: db: name: 'production/db' is made by production/a: db; .*give it another",
+        ),
         ({"vaultTokenTtl": "30m"}, "token_ttl '30m' is shorter"),
         ({"databasePassword": ""}, "databasePassword: missing; set it with `pulumi config set --secret"),
     ],

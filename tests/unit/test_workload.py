@@ -115,6 +115,57 @@ def test_a_contradictory_workload_is_refused(secrets: Any, error: type[Exception
         deploy(workload(secrets))
 
 
+OTHER = {"name": "other", "kv_path": "production/reports"}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        (
+            DATABASE,
+            {**DATABASE, "database_role": "app-readonly"},
+            "name: 'production/db-creds' is made by .*: db-creds",
+        ),
+        (KV, {**KV, "name": "own"}, "kv_path: 'production/payment-api' is made by production/payment-api: app-config"),
+        (AWS, {**AWS, "name": "own"}, "aws_secret: 'production/payment-api' is made by .*say `existing`"),
+    ],
+)
+def test_two_workloads_cannot_make_the_same(first: Any, second: Any, message: str, deploy: Any) -> None:
+    def program() -> None:
+        platform = SecretPlatform("platform", PLATFORM)
+        args: Any = {"platform": platform, "namespace": "production"}
+        Workload("payment-api", {**args, "workload_name": "payment-api", "secrets": [first]})
+        Workload("reports", {**args, "workload_name": "reports", "secrets": [second]})
+
+    with pytest.raises(ArgumentError, match=message):
+        deploy(program)
+
+
+def test_two_workloads_cannot_have_the_same_roles(deploy: Any) -> None:
+    def program() -> None:
+        platform = SecretPlatform("platform", {**PLATFORM, "namespaces": ["team", "team-a"]})
+        for namespace, name in (("team", "a-api"), ("team-a", "api")):
+            args: Any = {"platform": platform, "workload_name": name, "namespace": namespace, "secrets": [OTHER]}
+            Workload(f"{namespace}/{name}", args)
+
+    with pytest.raises(ArgumentError, match="team-a/api: workload_name: 'team-a-api' is made by team/a-api"):
+        deploy(program)
+
+
+def test_a_value_of_one_workload_can_be_read_by_another(deploy: Any) -> None:
+    def program() -> None:
+        platform = SecretPlatform("platform", PLATFORM)
+        args: Any = {"platform": platform, "namespace": "production"}
+        Workload("payment-api", {**args, "workload_name": "payment-api", "secrets": [KV, AWS]})
+        shared = [{"name": "shared", "kv_path": KV["kv_path"]}]
+        Workload("reports", {**args, "workload_name": "reports", "secrets": shared})
+
+    readers = [
+        item for item in deploy(program).of("Policy") if "secret/data/production/payment-api" in item.inputs["policy"]
+    ]
+    assert len(readers) == 2
+
+
 def test_a_namespace_that_the_platform_does_not_have_is_refused(deploy: Any) -> None:
     with pytest.raises(ArgumentError, match=r"namespace: 'elsewhere'.*production"):
         deploy(workload([KV], namespace="elsewhere"))
