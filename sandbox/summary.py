@@ -21,6 +21,7 @@ NEXT = (
     ('eval "$(make -s env)"', "then kubectl, bao, aws and psql talk to the sandbox"),
     ("kubectl get externalsecrets -A", "what is delivered, and when it was refreshed"),
     ("make preview", "what another `make up` would change: nothing"),
+    ("make drill", "rotate every credential under load, and count failed requests"),
     ("make status", "the servers"),
     ("make down", "stop and remove everything"),
 )
