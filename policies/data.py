@@ -8,10 +8,11 @@ of them, in which two marks stand for what cannot be read: ``UNKNOWN`` (not know
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 # The marks of Pulumi's wire format: sdk/go/common/resource/properties.go and plugin/rpc.go.
@@ -49,6 +50,11 @@ class Undecided(str):
     """What a check yields instead of a message where it met a value it cannot read; the text is the property's path."""
 
     __slots__ = ()
+
+
+def violations(messages: Iterable[str]) -> Iterator[str]:
+    """The messages of a check without what it left undecided."""
+    return (message for message in messages if not isinstance(message, Undecided))
 
 
 def opaque(value: object) -> bool:
@@ -186,5 +192,9 @@ def walk(value: object, path: str = "") -> Iterator[tuple[str, str, Any]]:
 
 def loopback(url: str) -> bool:
     """Whether ``url`` leads to this machine only."""
-    host = re.match(r"[a-z]+://(\[[^\]]*\]|[^/:?#]*)(?::\d*)?(?:[/?#]|$)", url, re.IGNORECASE)
-    return bool(host) and host.group(1).lower() in ("localhost", "[::1]", "127.0.0.1")  # type: ignore[union-attr]
+    found = re.match(r"[a-z]+://(?:\[([^\]]*)\]|([^/:?#]*))(?::\d*)?(?:[/?#]|$)", url, re.IGNORECASE)
+    host = ((found.group(1) or found.group(2)) if found else "").lower()
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 
-from policies.data import mapping, parsed, plain, text, texts
+from policies.data import items, mapping, parsed, plain, text, texts
 
 _TOKEN = re.compile(r'"((?:[^"\\]|\\.)*)"|#[^\n]*|//[^\n]*|/\*.*?\*/|([{}\[\]=,])|([A-Za-z_]+)', re.DOTALL)
 _LEGACY = {"write": ("create", "read", "update", "delete", "list")}  # `policy = "write"`, of Vault's first versions
@@ -23,8 +23,10 @@ def paths(policy: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
 
 
 def _of_json(body: dict[str, object]) -> Iterator[tuple[str, tuple[str, ...]]]:
-    for path, block in mapping(body.get("path")).items():
-        yield path, (*texts(mapping(block).get("capabilities")), *_legacy(text(mapping(block).get("policy"))))
+    for blocks in items(body.get("path")):
+        for path, block in mapping(blocks).items():
+            for part in items(block):
+                yield path, (*texts(mapping(part).get("capabilities")), *_legacy(text(mapping(part).get("policy"))))
 
 
 def _legacy(word: str) -> tuple[str, ...]:
@@ -33,14 +35,14 @@ def _legacy(word: str) -> tuple[str, ...]:
 
 def _of_hcl(policy: str) -> Iterator[tuple[str, tuple[str, ...]]]:
     depth, path, key = 0, "", ""
-    pending, listed = "", False
+    last, listed = "", False  # the last word or quoted text, which a `{` or `=` makes a path or a key
     found: list[str] = []
     for match in _TOKEN.finditer(policy):
         quoted, mark, word = match.group(1), match.group(2), match.group(3)
         if mark == "{":
             depth += 1
             if depth == 1:
-                path, found, key = pending, [], ""
+                path, found, key = last, [], ""
         elif mark == "}":
             if depth == 1 and path:
                 yield path, tuple(found)
@@ -49,11 +51,12 @@ def _of_hcl(policy: str) -> Iterator[tuple[str, tuple[str, ...]]]:
         elif mark in ("[", "]"):
             listed = mark == "["
             key = key if listed else ""
-        elif word is not None and depth == 1 and not listed:
-            key = word
-        elif quoted is not None and depth == 0:
-            pending = quoted
-        elif quoted is not None and depth == 1 and key == "capabilities":
+        elif mark == "=" and depth == 1 and not listed:
+            key = last
+        elif quoted is not None and depth == 1 and key == "capabilities" and listed:
             found.append(quoted)
         elif quoted is not None and depth == 1 and key == "policy":
             found.extend(_legacy(quoted))
+            key = ""
+        if (quoted if quoted is not None else word) is not None:
+            last = quoted if quoted is not None else word

@@ -6,7 +6,7 @@ The grammar: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -50,8 +50,9 @@ class Condition:
         )
 
     @property
-    def wildcard(self) -> bool:
-        return any(self._wild(value) for value in self.values)
+    def narrows(self) -> bool:
+        """Whether it demands a value, and not just any."""
+        return self.demands and not any(isinstance(value, str) and not value.strip("*?:") for value in self.values)
 
     def _wild(self, value: Any) -> bool:
         if not isinstance(value, str):
@@ -61,53 +62,73 @@ class Condition:
 
 @dataclass(frozen=True)
 class Statement:
-    """One statement; ``opaque`` where a part of it cannot be read."""
+    """One statement. ``unread`` names its parts of which something cannot be read; what can be is in the others."""
 
     index: int
     allows: bool
     actions: tuple[Any, ...]
-    not_action: bool
+    not_actions: tuple[Any, ...]
     resources: tuple[Any, ...]
     not_resource: bool
-    principals: Mapping[str, tuple[Any, ...]]  # lower-case kind -> identifiers
+    principals: Mapping[str, tuple[Any, ...]]  # lower-case kind -> identifiers; empty under NotPrincipal
     not_principal: bool
     conditions: tuple[Condition, ...]
-    opaque: bool
+    unread: frozenset[str]  # of "statement", "effect", "action", "resource", "principal", "condition"
 
     @property
     def place(self) -> str:
         return f"Statement[{self.index}]"
 
     def acts(self, action: str) -> bool:
-        """Whether its actions match ``action`` ("kms:Decrypt"), by name or by wildcard."""
-        return any(isinstance(found, str) and glob(found.lower()).fullmatch(action.lower()) for found in self.actions)
+        """Whether its actions match ``action`` ("kms:Decrypt"): by name, by wildcard, or as NotAction leaves it in."""
+        if self.not_actions:
+            return not any(opaque(found) for found in self.not_actions) and not _matches(self.not_actions, action)
+        return _matches(self.actions, action)
 
     @property
     def every_action(self) -> bool:
-        return any(isinstance(found, str) and found.replace("*", "") in ("", ":") and found for found in self.actions)
+        return any(isinstance(found, str) and found and not found.strip("*:") for found in self.actions)
 
     @property
     def every_resource(self) -> bool:
-        return "*" in self.resources
+        return any(everything(found) for found in self.resources)
 
     @property
     def anyone(self) -> bool:
-        """Whether its principal is everyone."""
+        """Whether its principal is everyone, or everyone but whom NotPrincipal names."""
         named = (*self.principals.get("aws", ()), *self.principals.get("*", ()))
-        return any(
+        return self.not_principal or any(
             isinstance(found, str) and (found == "*" or re.fullmatch(r"arn:[^:]*:iam::\*:.*", found)) for found in named
         )
 
     @property
     def pins_caller(self) -> bool:
         """Whether a condition says which account, organisation or principal may call."""
-        return any(
-            found.demands and found.key in _CALLER_KEYS and not _all_wild(found.values) for found in self.conditions
-        )
+        return any(found.narrows and found.key in _CALLER_KEYS for found in self.conditions)
 
 
-def _all_wild(values: Iterable[Any]) -> bool:
-    return any(isinstance(value, str) and not value.strip("*?:") for value in values)
+def _matches(patterns: tuple[Any, ...], action: str) -> bool:
+    return any(isinstance(found, str) and glob(found.lower()).fullmatch(action.lower()) for found in patterns)
+
+
+def everything(pattern: object, service: str = "\0") -> bool:
+    """Whether a resource is ``*``, in any spelling (``arn:aws:*``); with ``service``, also where it is all of that service."""
+    if not isinstance(pattern, str) or tail(pattern, service).strip("*") or not tail(pattern, service):
+        return False
+    return not any(part.strip("*") for part in pattern.split(":", 5)[3:5])
+
+
+def tail(pattern: str, service: str) -> str:
+    """The part of an ARN behind region and account, where it can be one of ``service``: "*" where it is cut short by a
+    wildcard (``arn:aws:kms:*``), empty where it names another service."""
+    parts = pattern.split(":", 5)
+    if parts[0].strip("*") and not glob(parts[0]).fullmatch("arn"):
+        return ""
+    if len(parts) > 2 and not glob(parts[2]).fullmatch(service):
+        return ""
+    if len(parts) == 6:
+        return parts[5]
+    return "*" if parts[-1].endswith("*") else ""
 
 
 @lru_cache(maxsize=4096)
@@ -129,12 +150,22 @@ def allowing(document: Any) -> Iterator[Statement]:
     return (statement for statement in statements(document) if statement.allows)
 
 
-def undecided(document: Any, path: str) -> Iterator[Undecided]:
-    """One Undecided for each part of the document that cannot be read."""
+def judge(document: Any, path: str, find: Callable[[Statement], Iterator[str]], *needs: str) -> Iterator[str]:
+    """What ``find`` says of each statement that grants, with its place.
+
+    ``find`` goes by what can be read. Where it then says nothing, and something of the parts that it ``needs`` cannot be
+    read, the statement is Undecided. Conditions take away from a grant, so one that cannot be read leaves the statement
+    undecided wherever they are needed at all.
+    """
     if opaque(document):
         yield Undecided(path)
-    else:
-        yield from (Undecided(f"{path}.{statement.place}") for statement in statements(document) if statement.opaque)
+        return
+    for statement in allowing(document):
+        blocked = statement.unread & {"statement", "effect", *({"condition"} & set(needs))}
+        found = [] if blocked else list(find(statement))
+        yield from (f"{path}.{statement.place} {message}" for message in found)
+        if blocked or (not found and statement.unread & set(needs)):
+            yield Undecided(f"{path}.{statement.place}")
 
 
 @lru_cache(maxsize=2048)
@@ -145,35 +176,33 @@ def _of_text(document: str) -> tuple[Statement, ...]:
 def _statements(document: Any) -> Iterator[Statement]:
     body = _lower(document)
     for index, raw in enumerate(items(body.get("statement"))):
-        if opaque(raw):
-            yield Statement(index, True, (), False, (), False, {}, False, (), True)
-            continue
         part = _lower(raw)
         effect = part.get("effect")
         principal = part.get("principal", part.get("notprincipal"))
-        actions, resources = tuple(items(part.get("action", part.get("notaction")))), _resources(part)
-        principals, conditions = _principals(principal), tuple(_conditions(part.get("condition")))
-        unreadable = (
-            *actions, *resources, effect, principal, part.get("condition"),
-            *(value for values in principals.values() for value in values),
-            *(value for condition in conditions for value in condition.values),
-        )  # fmt: skip
+        principals = _principals(principal)
+        conditions = tuple(_conditions(part.get("condition")))
+        actions = tuple(items(part.get("action", part.get("notaction"))))
+        resources = tuple(items(part.get("resource", part.get("notresource"))))
+        parts = {
+            "statement": (raw,),
+            "effect": (effect,),
+            "action": actions,
+            "resource": resources,
+            "principal": (principal, *(value for values in principals.values() for value in values)),
+            "condition": (part.get("condition"), *(value for found in conditions for value in found.values)),
+        }
         yield Statement(
             index=index,
-            allows=opaque(effect) or (isinstance(effect, str) and effect.lower() == "allow"),
+            allows=opaque(raw) or opaque(effect) or (isinstance(effect, str) and effect.lower() == "allow"),
             actions=() if "notaction" in part else actions,
-            not_action="notaction" in part,
+            not_actions=actions if "notaction" in part else (),
             resources=() if "notresource" in part else resources,
             not_resource="notresource" in part,
-            principals=principals,
+            principals={} if "notprincipal" in part else principals,
             not_principal="notprincipal" in part,
             conditions=conditions,
-            opaque=any(opaque(value) for value in unreadable),
+            unread=frozenset(name for name, values in parts.items() if any(opaque(value) for value in values)),
         )
-
-
-def _resources(part: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(items(part.get("resource", part.get("notresource"))))
 
 
 def _principals(principal: Any) -> dict[str, tuple[Any, ...]]:

@@ -80,6 +80,10 @@ def amount(default: int, meaning: str) -> Option:
     return Option(default, {"type": "number", "minimum": 0}, meaning)
 
 
+def switch(default: bool, meaning: str) -> Option:
+    return Option(default, {"type": "boolean"}, meaning)
+
+
 def names(default: Sequence[str], meaning: str) -> Option:
     """A list of strings."""
     return Option(list(default), {"type": "array", "items": {"type": "string"}}, meaning)
@@ -101,6 +105,10 @@ class Options:
     def number(self, name: str) -> float:
         found = number(self._given.get(name))
         return found if found is not None else float(self._declared[name].default)
+
+    def switch(self, name: str) -> bool:
+        found = self._given.get(name)
+        return found if isinstance(found, bool) else bool(self._declared[name].default)
 
     def names(self, name: str) -> list[str]:
         found = self._given.get(name)

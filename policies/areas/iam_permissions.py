@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 
 from policies.data import texts
-from policies.iam_documents import Statement, allowing, documents, glob, undecided
+from policies.iam_actions import MANY_VALUES, TAKE_ARN
+from policies.iam_documents import Statement, documents, everything, glob, judge, tail
 from policies.rule import Options, Props, Rule, Severity
 
 ROLE = "aws:iam/role:Role"
@@ -20,65 +21,32 @@ POLICIES = (
 _GRAMMAR = "https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_"
 _BEST = "https://docs.aws.amazon.com/IAM/latest/UserGuide/best-practices.html#grant-least-privilege"
 
-# Actions that take an ARN, of the services that hold or lead to secrets: the Service Authorization Reference
-# (https://docs.aws.amazon.com/service-authorization/latest/reference/). kms:Decrypt and iam:PassRole have rules of their own.
-_TAKES_ARN: Mapping[str, tuple[str, ...]] = {
-    "secretsmanager": (
-        "GetSecretValue", "DescribeSecret", "PutSecretValue", "CreateSecret", "UpdateSecret", "DeleteSecret", "RestoreSecret",
-        "RotateSecret", "UpdateSecretVersionStage", "ListSecretVersionIds", "GetResourcePolicy", "PutResourcePolicy",
-        "DeleteResourcePolicy", "TagResource", "UntagResource", "ReplicateSecretToRegions",
-    ),
-    "kms": (
-        "Encrypt", "GenerateDataKey", "GenerateDataKeyWithoutPlaintext", "ReEncryptFrom", "ReEncryptTo", "Sign", "Verify",
-        "DescribeKey", "CreateGrant", "RevokeGrant", "PutKeyPolicy", "ScheduleKeyDeletion", "DisableKey", "EnableKey",
-    ),
-    "iam": (
-        "CreateRole", "DeleteRole", "PutRolePolicy", "DeleteRolePolicy", "AttachRolePolicy", "DetachRolePolicy",
-        "UpdateAssumeRolePolicy", "CreatePolicyVersion", "CreateAccessKey", "PutUserPolicy", "AttachUserPolicy",
-    ),
-    "sts": ("AssumeRole", "AssumeRoleWithWebIdentity", "TagSession"),
-    "ssm": ("GetParameter", "GetParameters", "GetParametersByPath", "GetParameterHistory", "PutParameter", "DeleteParameter"),
-    "s3": ("GetObject", "PutObject", "DeleteObject", "ListBucket", "PutBucketPolicy", "DeleteBucket"),
-    "dynamodb": ("GetItem", "PutItem", "Query", "Scan", "UpdateItem", "DeleteItem", "BatchGetItem", "BatchWriteItem"),
-    "sqs": ("SendMessage", "ReceiveMessage", "DeleteMessage"),
-    "sns": ("Publish", "Subscribe"),
-    "lambda": ("InvokeFunction", "UpdateFunctionCode", "AddPermission"),
-    "rds-db": ("connect",),
-}  # fmt: skip
-# Keys of many values, on which ForAllValues is meant:
-# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-single-vs-multi-valued-context-keys.html
-_MULTIVALUED = frozenset(
-    {
-        "aws:tagkeys", "aws:calledvia", "aws:principalorgpaths", "aws:resourceorgpaths", "aws:principalservicenameslist",
-        "aws:sourceorgpaths", "aws:vpceorgpaths", "kms:encryptioncontextkeys", "kms:grantoperations", "kms:resourcealiases",
-        "sts:transitivetagkeys", "dynamodb:attributes", "dynamodb:leadingkeys", "s3:requestobjecttagkeys", "ses:recipients",
-        "iam:resourcetag", "secretsmanager:addreplicaregions", "sns:protocol", "elasticloadbalancing:subnet",
-    }
-)  # fmt: skip
+
+def _each(
+    props: Props, finder: Callable[[Statement], Iterator[str]], *needs: str, trust: bool = False
+) -> Iterator[str]:
+    """``judge`` over the policies of an IAM resource, and over the trust policy with ``trust``."""
+    for path, document in documents(props, *(("policy", "assumeRolePolicy") if trust else ("policy",))):
+        yield from judge(document, path, finder, *needs)
 
 
-Finder = Callable[[Statement], Iterator[str]]
-
-
-def _each(props: Props, finder: Finder, *, documents_of: tuple[str, ...] = ("policy",)) -> Iterator[str]:
-    for path, document in documents(props, *documents_of):
-        yield from undecided(document, path)
-        for statement in allowing(document):
-            if not statement.opaque:
-                for message in finder(statement):
-                    yield f"{path}.{statement.place} {message}"
+def _administrator(statement: Statement) -> bool:
+    """What rule 5 is about; the rules on single actions leave it to that one."""
+    return (statement.every_action or bool(statement.not_actions)) and statement.every_resource
 
 
 def check_administrator(props: Props, options: Options) -> Iterable[str]:
     del options
 
     def find(statement: Statement) -> Iterator[str]:
-        if statement.every_action and statement.every_resource:
+        if not _administrator(statement):
+            return
+        if statement.every_action:
             yield "allows every action on every resource"
-        elif statement.not_action and statement.every_resource:
+        else:
             yield "allows all but some actions on every resource (NotAction), also those that AWS has yet to add"
 
-    return _each(props, find)
+    return _each(props, find, "action", "resource")
 
 
 def check_service_wildcard(props: Props, options: Options) -> Iterable[str]:
@@ -93,26 +61,28 @@ def check_service_wildcard(props: Props, options: Options) -> Iterable[str]:
         if services:
             yield f"allows every action of a whole service ({len(services)} of them)"
 
-    return _each(props, find)
+    return _each(props, find, "action")
 
 
 def check_resource_wildcard(props: Props, options: Options) -> Iterable[str]:
     del options
 
     def find(statement: Statement) -> Iterator[str]:
-        if statement.every_resource and not statement.every_action and any(_arn_actions(statement)):
+        if not _administrator(statement) and any(
+            everything(resource, service) for service in _arn_services(statement) for resource in statement.resources
+        ):
             yield "allows actions that take an ARN on every resource"
 
-    return _each(props, find)
+    return _each(props, find, "action", "resource")
 
 
-def _arn_actions(statement: Statement) -> Iterator[str]:
+def _arn_services(statement: Statement) -> Iterator[str]:
+    """The services of which the statement allows an action that takes an ARN."""
     for found in texts(list(statement.actions)):
-        service, _, name = found.lower().partition(":")
+        named, _, name = found.lower().partition(":")
         pattern = glob(name)
-        for action in _TAKES_ARN.get(service, ()):
-            if pattern.fullmatch(action.lower()):
-                yield action
+        if any(pattern.fullmatch(action.lower()) for action in TAKE_ARN.get(named, ())):
+            yield named
 
 
 def check_secret_arn(props: Props, options: Options) -> Iterable[str]:
@@ -120,12 +90,13 @@ def check_secret_arn(props: Props, options: Options) -> Iterable[str]:
 
     def find(statement: Statement) -> Iterator[str]:
         for resource in texts(list(statement.resources)):
-            _, found, name = resource.partition(":secret:")
-            if found and ":secretsmanager:" in resource and name.endswith("*") and not name.endswith("/*"):
+            _, found, name = tail(resource, "secretsmanager").partition("secret:")
+            prefix = name.removesuffix("-??????")
+            if found and prefix.endswith("*") and (not prefix.endswith("/*") or not prefix.strip("*/")):
                 yield "names a secret with a trailing `*`, which matches every secret whose name begins alike"
                 return
 
-    return _each(props, find)
+    return _each(props, find, "resource")
 
 
 def check_inverted(props: Props, options: Options) -> Iterable[str]:
@@ -137,7 +108,7 @@ def check_inverted(props: Props, options: Options) -> Iterable[str]:
         if statement.not_principal:
             yield "allows everyone but whom it names (NotPrincipal)"
 
-    return _each(props, find, documents_of=("policy", "assumeRolePolicy"))
+    return _each(props, find, trust=True)
 
 
 def check_for_all_values(props: Props, options: Options) -> Iterable[str]:
@@ -145,54 +116,50 @@ def check_for_all_values(props: Props, options: Options) -> Iterable[str]:
 
     def find(statement: Statement) -> Iterator[str]:
         for condition in statement.conditions:
-            if condition.quantifier == "forallvalues" and condition.key not in _MULTIVALUED:
+            if condition.quantifier == "forallvalues" and condition.key not in MANY_VALUES:
                 yield "uses ForAllValues on a key of one value, and so holds where the key is missing"
                 return
 
-    return _each(props, find, documents_of=("policy", "assumeRolePolicy"))
+    return _each(props, find, "condition", trust=True)
 
 
 def check_decrypt_all(props: Props, options: Options) -> Iterable[str]:
     del options
 
     def find(statement: Statement) -> Iterator[str]:
-        if not statement.every_action and statement.acts("kms:Decrypt") and any(map(_every_key, statement.resources)):
+        if not _administrator(statement) and statement.acts("kms:Decrypt") and _every(statement, "kms", "key/"):
             yield "allows kms:Decrypt with every key"
 
-    return _each(props, find)
+    return _each(props, find, "action", "resource")
 
 
-def _every_key(resource: object) -> bool:
-    return isinstance(resource, str) and (
-        resource == "*" or bool(re.fullmatch(r"arn:[^:]*:kms:.*:(key|alias)/\*+|arn:[^:]*:kms:.*:\*+", resource))
-    )
+def _every(statement: Statement, service: str, kind: str) -> bool:
+    """Whether a resource is a wildcard over all of a kind ("key/"), if only those of one region or account."""
+    # A name that nothing has, so that only a wildcard matches it.
+    return any(glob(tail(found, service)).fullmatch(f"{kind}\0") for found in texts(list(statement.resources)))
 
 
 def check_via_service(props: Props, options: Options) -> Iterable[str]:
     del options
 
     def find(statement: Statement) -> Iterator[str]:
-        if statement.every_action or not statement.acts("kms:Decrypt"):
+        if _administrator(statement) or not statement.acts("kms:Decrypt"):
             return
-        if not any(found.key == "kms:viaservice" and found.demands for found in statement.conditions):
+        keys = statement.not_resource or any(tail(found, "kms") for found in texts(list(statement.resources)))
+        if keys and not any(found.key == "kms:viaservice" and found.narrows for found in statement.conditions):
             yield "allows kms:Decrypt outside of the service that encrypted: no condition on kms:ViaService"
 
-    return _each(props, find)
+    return _each(props, find, "action", "resource", "condition")
 
 
 def check_pass_role(props: Props, options: Options) -> Iterable[str]:
     del options
 
     def find(statement: Statement) -> Iterator[str]:
-        if statement.every_action or not statement.acts("iam:PassRole"):
-            return
-        if any(
-            isinstance(found, str) and (found == "*" or re.fullmatch(r"arn:[^:]*:iam::[^:]*:(role/)?\*+", found))
-            for found in statement.resources
-        ):
+        if not _administrator(statement) and statement.acts("iam:PassRole") and _every(statement, "iam", "role/"):
             yield "allows iam:PassRole with every role"
 
-    return _each(props, find)
+    return _each(props, find, "action", "resource")
 
 
 def _rule(

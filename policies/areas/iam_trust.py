@@ -5,69 +5,77 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from policies.data import items, text
-from policies.iam_documents import Statement, allowing, identifiers, undecided
+from policies.iam_documents import Statement, identifiers, judge
 from policies.rule import Options, Props, Rule, Severity
 
 ROLE = "aws:iam/role:Role"
 TRUST = "assumeRolePolicy"
 _ACCOUNT = re.compile(r"\d{12}|arn:[^:]*:iam::\d{12}:root")
 # What narrows a whole account to somebody in it, or to somebody who knows a shared value.
-_NARROWING = frozenset({"sts:externalid", "aws:principalarn", "aws:userid", "aws:principaltag", "saml:sub"})
+_NARROWING = frozenset({"sts:externalid", "aws:principalarn", "aws:userid", "saml:sub"})
 
 
-def _trusts(props: Props) -> Iterator[Statement]:
-    return (statement for statement in allowing(props.get(TRUST)) if not statement.opaque)
-
-
-def _web_identity(props: Props) -> Iterator[Statement]:
-    for statement in _trusts(props):
-        if statement.acts("sts:AssumeRoleWithWebIdentity") and statement.principals.get("federated"):
-            yield statement
+def _web_identity(statement: Statement) -> bool:
+    """Whether it lets in by the token of an OIDC provider (and not by SAML, under a wildcard of actions)."""
+    federated = statement.principals.get("federated", ())
+    saml = all(isinstance(found, str) and ":saml-provider/" in found for found in federated)
+    return statement.acts("sts:AssumeRoleWithWebIdentity") and bool(federated) and not saml
 
 
 def check_audience(props: Props, options: Options) -> Iterable[str]:
     del options
-    yield from undecided(props.get(TRUST), TRUST)
-    for statement in _web_identity(props):
-        if not any(found.key.endswith(":aud") and found.exact for found in statement.conditions):
-            yield f"{TRUST}.{statement.place} accepts a token for any audience: no condition pins the issuer's :aud"
+
+    def find(statement: Statement) -> Iterator[str]:
+        if _web_identity(statement) and not any(
+            found.key.endswith(":aud") and found.exact for found in statement.conditions
+        ):
+            yield "accepts a token for any audience: no condition pins the issuer's :aud"
+
+    return judge(props.get(TRUST), TRUST, find, "action", "principal", "condition")
 
 
 def check_subject(props: Props, options: Options) -> Iterable[str]:
     del options
-    yield from undecided(props.get(TRUST), TRUST)
-    for statement in _web_identity(props):
+
+    def find(statement: Statement) -> Iterator[str]:
+        if not _web_identity(statement):
+            return
         subjects = [found for found in statement.conditions if found.key.endswith(":sub")]
         if not any(found.demands for found in subjects):
-            yield f"{TRUST}.{statement.place} accepts every service account: no condition pins the issuer's :sub"
+            yield "accepts every service account: no condition pins the issuer's :sub"
         elif not any(found.exact for found in subjects):
-            yield f"{TRUST}.{statement.place} accepts more than one service account: its :sub holds a wildcard"
+            yield "accepts more than one service account: its :sub holds a wildcard"
+
+    return judge(props.get(TRUST), TRUST, find, "action", "principal", "condition")
 
 
 def check_anyone(props: Props, options: Options) -> Iterable[str]:
     del options
-    yield from undecided(props.get(TRUST), TRUST)
-    for statement in _trusts(props):
+
+    def find(statement: Statement) -> Iterator[str]:
         federated = "*" in identifiers(statement, "federated")
         if federated or (statement.anyone and not statement.pins_caller):
-            yield f"{TRUST}.{statement.place} lets everyone take the role: its principal is a wildcard"
+            yield "lets everyone take the role: its principal is a wildcard"
+
+    return judge(props.get(TRUST), TRUST, find, "principal", "condition")
 
 
 def check_whole_account(props: Props, options: Options) -> Iterable[str]:
     del options
-    yield from undecided(props.get(TRUST), TRUST)
-    for statement in _trusts(props):
+
+    def find(statement: Statement) -> Iterator[str]:
         whole = any(_ACCOUNT.fullmatch(found) for found in identifiers(statement, "aws"))
         if whole and not _narrowed(statement):
-            yield f"{TRUST}.{statement.place} trusts a whole account: whoever may assume roles there may take this one"
-        if len(items(list(statement.principals.get("service", ())))) > 1:
-            yield f"{TRUST}.{statement.place} trusts a list of services: each could use what was meant for another"
+            yield "trusts a whole account: whoever may assume roles there may take this one"
+        if len(statement.principals.get("service", ())) > 1:
+            yield "trusts a list of services: each could use what was meant for another"
+
+    return judge(props.get(TRUST), TRUST, find, "principal", "condition")
 
 
 def _narrowed(statement: Statement) -> bool:
     return any(
-        found.demands and (found.key in _NARROWING or text(found.key).startswith("aws:principaltag/"))
+        found.narrows and (found.key in _NARROWING or found.key.startswith("aws:principaltag/"))
         for found in statement.conditions
     )
 

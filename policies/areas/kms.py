@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from policies.data import Undecided, flag, number, opaque, text
-from policies.iam_documents import allowing, undecided
+from policies.data import Undecided, flag, number, opaque, text, violations
+from policies.iam_documents import Statement, judge
 from policies.rule import Options, Props, Rule, Severity, amount
 
 LONGEST_WINDOW = 30  # days, KMS's own default
 KEY = "aws:kms/key:Key"
+KEYS = (
+    KEY,
+    "aws:kms/externalKey:ExternalKey",
+    "aws:kms/replicaKey:ReplicaKey",
+    "aws:kms/replicaExternalKey:ReplicaExternalKey",
+)
 KEY_POLICY = "aws:kms/keyPolicy:KeyPolicy"
 _GUIDE = "https://docs.aws.amazon.com/kms/latest/developerguide/"
+
+_KIND = ("customerMasterKeySpec", "keyUsage", "customKeyStoreId")  # what tells whether KMS can rotate a key
 
 
 def _rotates(props: Props) -> bool:
@@ -24,27 +32,27 @@ def _rotates(props: Props) -> bool:
 
 def check_rotation(props: Props, options: Options) -> Iterable[str]:
     del options
-    value = props.get("enableKeyRotation")
-    if opaque(value):
-        yield Undecided("enableKeyRotation")
-    elif flag(value) is not True and _rotates(props):
+    if flag(props.get("enableKeyRotation")) is True:
+        return
+    unread = [name for name in ("enableKeyRotation", *_KIND) if opaque(props.get(name))]
+    if unread:
+        yield Undecided(unread[0])
+    elif _rotates(props):
         yield "enableKeyRotation: the key's material stays the same for good"
 
 
 def remedy_rotation(props: Props, options: Options) -> Mapping[str, Any]:
-    return (
-        {"enableKeyRotation": True}
-        if list(check_rotation(props, options)) and not opaque(props.get("enableKeyRotation"))
-        else {}
-    )
+    return {"enableKeyRotation": True} if any(violations(check_rotation(props, options))) else {}
 
 
 def check_public(props: Props, options: Options) -> Iterable[str]:
     del options
-    yield from undecided(props.get("policy"), "policy")
-    for statement in allowing(props.get("policy")):
-        if not statement.opaque and statement.anyone and not statement.pins_caller:
-            yield f"policy.{statement.place} gives the key to everyone: its principal is a wildcard"
+
+    def find(statement: Statement) -> Iterator[str]:
+        if statement.anyone and not statement.pins_caller:
+            yield "gives the key to everyone: its principal is a wildcard"
+
+    return judge(props.get("policy"), "policy", find, "principal", "condition")
 
 
 def check_deletion_window(props: Props, options: Options) -> Iterable[str]:
@@ -99,7 +107,7 @@ RULES = (
         severity=Severity.CRITICAL,
         source=("CKV_AWS_33", "Security Hub KMS.5"),
         tags=("kms",),
-        types=(KEY, KEY_POLICY),
+        types=(*KEYS, KEY_POLICY),
         remediation="Name the principals, or pin kms:CallerAccount.",
         link=_GUIDE + "key-policies.html",
         check=check_public,
@@ -111,7 +119,7 @@ RULES = (
         severity=Severity.MEDIUM,
         source=("compliance-policies",),
         tags=("kms",),
-        types=(KEY,),
+        types=KEYS,
         remediation="Leave deletionWindowInDays out (30 days), or set at least the limit.",
         link=_GUIDE + "deleting-keys.html",
         check=check_deletion_window,
@@ -125,7 +133,7 @@ RULES = (
         severity=Severity.HIGH,
         source=("compliance-policies",),
         tags=("kms",),
-        types=(KEY, KEY_POLICY),
+        types=(*KEYS, KEY_POLICY),
         remediation="Leave bypassPolicyLockoutSafetyCheck out.",
         link=_GUIDE + "key-policy-overview.html",
         check=check_lockout,

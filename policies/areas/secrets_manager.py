@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from policies.data import Undecided, dig, flag, mapping, number, opaque, text
-from policies.iam_documents import allowing, undecided
+from policies.data import Undecided, dig, flag, mapping, number, opaque, text, violations
+from policies.iam_documents import Statement, judge
 from policies.rule import Option, Options, Props, Resource, Rule, Severity, amount, names
+from policies.schedule import longest_gap
 
 SECRET = "aws:secretsmanager/secret:Secret"  # noqa: S105 - a type
 VERSION = "aws:secretsmanager/secretVersion:SecretVersion"
@@ -16,7 +16,6 @@ ROTATION = "aws:secretsmanager/secretRotation:SecretRotation"
 POLICY = "aws:secretsmanager/secretPolicy:SecretPolicy"
 RECOVERY_DAYS = 30  # the service's own default
 _GUIDE = "https://docs.aws.amazon.com/secretsmanager/latest/userguide/"
-_RATE = re.compile(r"rate\((\d+) (hour|day)s?\)")
 
 
 def check_customer_key(props: Props, options: Options) -> Iterable[str]:
@@ -28,15 +27,17 @@ def check_customer_key(props: Props, options: Options) -> Iterable[str]:
 
 def check_rotation(resources: Sequence[Resource], options: Options) -> Iterable[tuple[str, str]]:
     tags = options.names("exemptTags")
-    rotated: set[str] = set()  # URNs, ARNs and names of what the stack's rotations are about
-    for rotation in (found for found in resources if found.type == ROTATION):
-        rotated.update(rotation.depends.get("secretId", ()))
-        rotated.update(text(props.get("secretId")) for props in (rotation.props, rotation.inputs))
+    rotations = [found for found in resources if found.type == ROTATION]
+    unread = any(opaque(found.asked.get("secretId")) and not found.depends.get("secretId") for found in rotations)
     for secret in resources:
-        if secret.type != SECRET or any(tag in mapping(secret.asked.get("tags")) for tag in tags):
+        given = secret.asked.get("tags")
+        if secret.type != SECRET or any(tag in mapping(given) for tag in tags):
             continue
-        own = {text(props.get(key)) for props in (secret.props, secret.inputs) for key in ("arn", "id", "name")}
-        if not ({secret.urn, *own} - {""}) & rotated:
+        if any(rotation.refers("secretId", secret, "arn", "id", "name") for rotation in rotations):
+            continue
+        if opaque(given) or unread:
+            yield secret.urn, Undecided("tags" if opaque(given) else "secretId")
+        else:
             yield secret.urn, "no SecretRotation belongs to this secret: its value stays the same for good"
 
 
@@ -50,11 +51,7 @@ def check_rotation_period(props: Props, options: Options) -> Iterable[str]:
     if opaque(days) or opaque(schedule):
         yield Undecided("rotationRules")
         return
-    rate = _RATE.fullmatch(text(schedule).strip())
-    if rate:
-        found: float | None = int(rate[1][:9]) / (24 if rate[2] == "hour" else 1)
-    else:
-        found = number(days)
+    found = longest_gap(text(schedule)) if text(schedule) else number(days)
     if found is None and not text(schedule):
         yield "rotationRules: neither automaticallyAfterDays nor scheduleExpression says when"
     elif found is not None and found > limit:
@@ -63,10 +60,12 @@ def check_rotation_period(props: Props, options: Options) -> Iterable[str]:
 
 def check_policy_principal(props: Props, options: Options) -> Iterable[str]:
     del options
-    yield from undecided(props.get("policy"), "policy")
-    for statement in allowing(props.get("policy")):
-        if not statement.opaque and statement.anyone and not statement.pins_caller:
-            yield f"policy.{statement.place} gives the secret to everyone: its principal is a wildcard"
+
+    def find(statement: Statement) -> Iterator[str]:
+        if statement.anyone and not statement.pins_caller:
+            yield "gives the secret to everyone: its principal is a wildcard"
+
+    return judge(props.get("policy"), "policy", find, "principal", "condition")
 
 
 def check_block_public(props: Props, options: Options) -> Iterable[str]:
@@ -79,7 +78,7 @@ def check_block_public(props: Props, options: Options) -> Iterable[str]:
 
 
 def remedy_block_public(props: Props, options: Options) -> Mapping[str, Any]:
-    return {"blockPublicPolicy": True} if any(True for _ in _decided(check_block_public(props, options))) else {}
+    return {"blockPublicPolicy": True} if any(violations(check_block_public(props, options))) else {}
 
 
 def check_recovery(props: Props, options: Options) -> Iterable[str]:
@@ -92,9 +91,7 @@ def check_recovery(props: Props, options: Options) -> Iterable[str]:
 
 
 def remedy_recovery(props: Props, options: Options) -> Mapping[str, Any]:
-    return (
-        {"recoveryWindowInDays": RECOVERY_DAYS} if any(True for _ in _decided(check_recovery(props, options))) else {}
-    )
+    return {"recoveryWindowInDays": RECOVERY_DAYS} if any(violations(check_recovery(props, options))) else {}
 
 
 def check_tags(props: Props, options: Options) -> Iterable[str]:
@@ -102,10 +99,11 @@ def check_tags(props: Props, options: Options) -> Iterable[str]:
     if opaque(tags):
         yield Undecided("tags")
         return
-    if not mapping(tags):
+    own = {name for name, value in mapping(tags).items() if value is not None and not name.startswith("aws:")}
+    if not own:
         yield "tags: none; nobody can tell whose secret this is"
         return
-    missing = [name for name in options.names("required") if name not in mapping(tags)]
+    missing = [name for name in options.names("required") if name not in own]
     if missing:
         yield f"tags: {len(missing)} of the required ones are missing: {', '.join(sorted(missing))}"
 
@@ -116,10 +114,6 @@ def check_write_only(props: Props, options: Options) -> Iterable[str]:
         value = props.get(name)
         if opaque(value) or value not in (None, ""):
             yield f"{name}: the value is kept in the stack's state"
-
-
-def _decided(messages: Iterable[str]) -> Iterable[str]:
-    return (message for message in messages if not isinstance(message, Undecided))
 
 
 RULES = (
@@ -170,7 +164,7 @@ RULES = (
         severity=Severity.HIGH,
         source=("KICS fa00ce45",),
         tags=("secrets-manager",),
-        types=(POLICY,),
+        types=(POLICY, SECRET),
         remediation="Name the principals, or pin aws:PrincipalAccount or aws:PrincipalOrgID.",
         link=_GUIDE + "auth-and-access_resource-policies.html",
         check=check_policy_principal,

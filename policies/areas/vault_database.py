@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from policies.data import Undecided, duration, items, mapping, opaque, text, texts
+from policies.data import Undecided, dig, duration, items, mapping, opaque, text, texts
 from policies.rule import Options, Props, Resource, Rule, Severity, ttl
 
 ROLE = "vault:database/secretBackendRole:SecretBackendRole"
@@ -17,9 +18,23 @@ _DOCS = "https://developer.hashicorp.com/vault/docs/secrets/databases"
 # The engines of a connection's or a mount's block whose user has a password: properties of pulumi-vault 7.14.0.
 ENGINES = (
     "postgresql", "mysql", "mysqlAurora", "mysqlLegacy", "mysqlRds", "mssql", "oracle", "hana", "mongodb", "redshift",
-    "snowflake", "cassandra", "couchbase", "elasticsearch", "influxdb", "redis", "redisElasticache", "mongodbatlas",
+    "snowflake", "cassandra", "couchbase", "elasticsearch", "influxdb", "redis",
 )  # fmt: skip
-_URL_PASSWORD = re.compile(r"://[^/@\s]*:(?!\{\{)[^/@\s]+@|\bpassword\s*=\s*(?!\{\{)[^\s;]+", re.IGNORECASE)
+_KEYS_ONLY = (
+    "mongodbatlas",
+    "redisElasticaches",
+)  # of a mount: they log in with a cloud's keys, which Vault cannot rotate
+# A connection's URL with a literal password: user:password@ of a URL or of MySQL's DSN, Oracle's user/password@, and key=value.
+_URL_PASSWORD = re.compile(
+    r"://[^/@\s]*:(?!\{\{)[^/@\s]+@|^[^/@\s:]+:(?!//|\{\{)[^@\s]+@|^[^/@\s:]+/(?!\{\{)[^/@\s]+@"
+    r"|\b(?:password|pwd)\s*=\s*(?!['\"]?\{\{)[^\s;]+",
+    re.IGNORECASE,
+)
+# Where a user has no end in the database's own language: MySQL, Oracle (IDENTIFIED), SQL Server (LOGIN), Cassandra ('...').
+_NO_END = re.compile(
+    r"\bIDENTIFIED\b|\bCREATE\s+LOGIN\b|\bCREATE\s+(?:ROLE|USER)\s+(?:IF\s+NOT\s+EXISTS\s+)?'", re.IGNORECASE
+)
+_COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 
 
 def lifetimes(props: Props, options: Options) -> Iterator[str]:
@@ -31,7 +46,7 @@ def lifetimes(props: Props, options: Options) -> Iterator[str]:
             continue
         found = duration(value)
         seconds[name] = found
-        if not found:
+        if not found or found < 0:
             yield f"{name}: it is unset, so Vault's own default of 768 hours holds"
         elif found > options.seconds(limit):
             yield f"{name}: it is longer than {options.seconds(limit):g} s"
@@ -42,20 +57,23 @@ def lifetimes(props: Props, options: Options) -> Iterator[str]:
 
 def statements(props: Props, _: Options) -> Iterator[str]:
     value = props.get("creationStatements")
-    if opaque(value) or any(opaque(item) for item in items(value)):
+    sql = _COMMENT.sub(" ", "\n".join(map(_decoded, texts(value))))
+    if re.search(r"\b(?:rds_|cloudsql)?superuser\b", sql, re.IGNORECASE):
+        yield "creationStatements: the user is a superuser"
+    elif any(opaque(item) for item in items(value)):
         yield Undecided("creationStatements")
         return
-    sql = "\n".join(texts(value))
-    if re.search(r"\bSUPERUSER\b", sql, re.IGNORECASE):
-        yield "creationStatements: the user is a superuser"
-    # PostgreSQL and its kin end a user by themselves; MySQL (IDENTIFIED BY) and others have no such clause.
     made = re.search(r"\bCREATE\s+(?:ROLE|USER)\b", sql, re.IGNORECASE)
-    if (
-        made
-        and not re.search(r"\bIDENTIFIED\b", sql, re.IGNORECASE)
-        and not re.search(r"\{\{\s*expiration\s*\}\}", sql)
-    ):
+    if made and not _NO_END.search(sql) and not re.search(r"\{\{\s*expiration\s*\}\}", sql):
         yield "creationStatements: the user has no end of its own ({{expiration}}), so it outlives a Vault that is away"
+
+
+def _decoded(statement: str) -> str:
+    """Vault takes statements in base64 too."""
+    try:
+        return base64.b64decode(statement, validate=True).decode()
+    except ValueError:
+        return statement
 
 
 def allowed_roles(props: Props, _: Options) -> Iterator[str]:
@@ -104,16 +122,27 @@ def root_rotated(resources: Sequence[Resource], _: Options) -> Iterator[tuple[st
         path = resource.asked.get("path") if resource.type == ENDPOINT else None
         unread = unread or opaque(path)
         rotated.add(text(path).strip("/"))
-    for connection in resources:
-        if connection.type != CONNECTION or not any(connection.asked.get(engine) for engine in ENGINES):
-            continue
-        if connection.asked.get("rotationPeriod") or connection.asked.get("rotationSchedule"):
-            continue
-        backend, name = connection.asked.get("backend"), connection.asked.get("name")
-        if opaque(backend) or opaque(name) or unread:
-            yield connection.urn, Undecided("backend")
-        elif f"{text(backend).strip('/')}/rotate-root/{text(name)}" not in rotated:
-            yield connection.urn, "nothing rotates the root password, so whoever set it still knows it"
+    for resource in resources:
+        for backend, name, block in _passwords(resource):
+            if block.get("rotationPeriod") or block.get("rotationSchedule"):
+                continue
+            if opaque(backend) or opaque(name) or unread:
+                yield resource.urn, Undecided("backend")
+            elif f"{text(backend).strip('/')}/rotate-root/{text(name)}" not in rotated:
+                yield resource.urn, "nothing rotates the root password, so whoever set it still knows it"
+
+
+def _passwords(resource: Resource) -> Iterator[tuple[Any, Any, Mapping[str, Any]]]:
+    """(mount, name, settings) of each connection that logs in with a password."""
+    given = resource.asked
+    if resource.type == CONNECTION:
+        if any(given.get(name) and not dig(given.get(name), "authType") for name in ENGINES):
+            yield given.get("backend"), given.get("name"), given
+    elif resource.type == MOUNT:
+        blocks = (block for name in given if name not in _KEYS_ONLY for block in items(given.get(name)))
+        for block in blocks:
+            if isinstance(block, dict) and "name" in block and not block.get("authType"):
+                yield given.get("path"), block.get("name"), block
 
 
 RULES = (
@@ -146,7 +175,7 @@ RULES = (
     ),
     Rule(
         number=34, name="vault-database-root-rotation", title="The root password is rotated once Vault has it",
-        severity=Severity.HIGH, source=("NEW",), tags=("vault", "database"), types=(CONNECTION, ENDPOINT),
+        severity=Severity.HIGH, source=("NEW",), tags=("vault", "database"), types=(CONNECTION, MOUNT, ENDPOINT),
         remediation="Write MOUNT/rotate-root/NAME with a generic Endpoint, or give rotationPeriod (Vault Enterprise).",
         link="https://developer.hashicorp.com/vault/api-docs/secret/databases#rotate-root-credentials",
         check_stack=root_rotated,

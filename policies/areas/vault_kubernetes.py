@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from policies.data import Undecided, dig, duration, items, opaque, texts
+from policies.data import Undecided, dig, duration, items, opaque, texts, violations
 from policies.rule import Options, Props, Rule, Severity, ttl
 
 ROLE = "vault:kubernetes/authBackendRole:AuthBackendRole"
@@ -14,6 +14,8 @@ STORES = (
     "kubernetes:external-secrets.io/*:ClusterSecretStore",
     "kubernetes:generators.external-secrets.io/*:VaultDynamicSecret",
 )
+_BOUNDS = ("tokenMaxTtl", "tokenExplicitMaxTtl")
+_UNSET = "it is unset, so Vault's own default of 768 hours holds"
 _DOCS = "https://developer.hashicorp.com/vault/docs/auth/kubernetes"
 
 
@@ -52,32 +54,41 @@ def _audiences(props: Props) -> Iterator[tuple[str, Any]]:
             yield f"{path}.auth.{way}.serviceAccountRef.audiences", dig(account, "audiences")
         elif way == "jwt":
             requested = dig(vault, "auth", way, "kubernetesServiceAccountToken")
-            if isinstance(requested, dict):
+            if isinstance(requested, dict) and "audiences" in requested:  # left out, it is "vault"
                 yield f"{path}.auth.jwt.kubernetesServiceAccountToken.audiences", requested.get("audiences")
 
 
 def lifetimes(props: Props, options: Options) -> Iterator[str]:
     if opaque(props.get("tokenPeriod")):
         yield Undecided("tokenPeriod")
-    elif duration(props.get("tokenPeriod")):
+    elif duration(props.get("tokenPeriod")) and not duration(props.get("tokenExplicitMaxTtl")):
         yield "tokenPeriod: a periodic token is renewed for ever"
-    for name, limit in (("tokenTtl", "maxTokenTtl"), ("tokenMaxTtl", "maxTokenMaxTtl")):
-        value = props.get(name)
-        if opaque(value):
-            yield Undecided(name)
-        elif not duration(value):
-            yield f"{name}: it is unset, so Vault's own default of 768 hours holds"
-        elif (duration(value) or 0) > options.seconds(limit):
-            yield f"{name}: it is longer than {options.seconds(limit):g} s"
+    longest, life = _bound(props), duration(props.get("tokenTtl"))
+    limit, life_limit = options.seconds("maxTokenMaxTtl"), options.seconds("maxTokenTtl")
+    if longest is None:
+        unread = any(opaque(props.get(name)) for name in _BOUNDS)
+        yield Undecided("tokenMaxTtl") if unread else f"tokenMaxTtl: {_UNSET}"
+    elif longest > limit:
+        yield f"tokenMaxTtl: it is longer than {limit:g} s"
+    if longest is not None and longest <= life_limit:
+        return
+    if opaque(props.get("tokenTtl")):
+        yield Undecided("tokenTtl")
+    elif not life:
+        yield f"tokenTtl: {_UNSET if longest is None else 'it is unset, so a token lives as long as tokenMaxTtl says'}"
+    elif life > life_limit:
+        yield f"tokenTtl: it is longer than {life_limit:g} s"
+
+
+def _bound(props: Props) -> float | None:
+    """Seconds after which a token ends at the latest, renewed or not; None where nothing that can be read says so."""
+    return min((found for name in _BOUNDS if (found := duration(props.get(name)))), default=None)
 
 
 def shorter(props: Props, options: Options) -> Mapping[str, Any]:
-    changes: dict[str, Any] = {}
-    for name, limit in (("tokenTtl", "maxTokenTtl"), ("tokenMaxTtl", "maxTokenMaxTtl")):
-        value = props.get(name)
-        if not opaque(value) and not 0 < (duration(value) or 0) <= options.seconds(limit):
-            changes[name] = options.seconds(limit)
-    return changes
+    wrong = {str(found).partition(":")[0] for found in violations(lifetimes(props, options))}
+    limits = {"tokenTtl": "maxTokenTtl", "tokenMaxTtl": "maxTokenMaxTtl"}
+    return {name: options.seconds(limit) for name, limit in limits.items() if name in wrong}
 
 
 RULES = (

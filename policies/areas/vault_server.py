@@ -6,20 +6,21 @@ import re
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 
-from policies.data import Undecided, duration, flag, items, loopback, mapping, opaque, text, texts
+from policies.data import Undecided, dig, duration, flag, items, loopback, opaque, text, texts
 from policies.hcl import paths
-from policies.rule import Option, Options, Props, Resource, Rule, Severity, names, ttl
+from policies.rule import Options, Props, Resource, Rule, Severity, names, switch, ttl
 
 POLICY = "vault:index/policy:Policy"
 TOKEN = "vault:index/token:Token"  # noqa: S105 a type
 PROVIDER = "pulumi:providers:vault"
 AUDIT = "vault:index/audit:Audit"
 MOUNTS = (
-    "vault:index/mount:Mount", "vault:index/authBackend:AuthBackend", "vault:database/secretsMount:SecretsMount",
-    "vault:aws/secretBackend:SecretBackend", "vault:pkiSecret/*:*",
+    "vault:*:Mount", "vault:*:AuthBackend", "vault:*:SecretBackend", "vault:*:SecretsMount", "vault:index/*SecretBackend",
+    "vault:index/*AuthBackend", "vault:azure/backend:Backend", "vault:gcp/kmsSecretBackend:KmsSecretBackend",
+    "vault:pkiSecret/*:*",
 )  # fmt: skip
 _HARDENING = "https://developer.hashicorp.com/vault/docs/concepts/production-hardening"
-_EVERYTHING = re.compile(r"[+/]*\*|\+(?:/\+)*")
+_EVERYTHING = re.compile(r"[+/]*\*+|\+(?:/\+)*")
 
 
 def broad_policy(props: Props, options: Options) -> Iterator[str]:
@@ -28,15 +29,25 @@ def broad_policy(props: Props, options: Options) -> Iterator[str]:
         yield Undecided("policy")
     allowed = options.names("allowedSudoPaths")
     for index, (path, capabilities) in enumerate(paths(text(document))):
-        granted = [found for found in capabilities if found != "deny"]
+        granted = [found for found in capabilities if "deny" not in capabilities]
         if not granted:
             continue
         if _EVERYTHING.fullmatch(path):
             yield f"policy: path block {index} covers all of Vault"
         if "sudo" in granted and not any(fnmatchcase(path, pattern) for pattern in allowed):
             yield f"policy: path block {index} has the capability sudo"
-        if path.lstrip("/").startswith("sys/raw"):
+        if not _EVERYTHING.fullmatch(path) and _raw(path.lstrip("/")):
             yield f"policy: path block {index} reads the storage below Vault's own access control"
+
+
+def _raw(path: str) -> bool:
+    """Whether the path takes in sys/raw: by name, by a ``+`` for a segment, or by a ``*`` at its end."""
+    if re.match(r"(?:sys|\+)/raw(?:/|\*|$)", path):
+        return True
+    return any(
+        re.fullmatch(re.escape(path.rstrip("*")).replace(r"\+", "[^/]+") + (".*" if path.endswith("*") else ""), raw)
+        for raw in ("sys/raw", "sys/raw/core")
+    )
 
 
 def token(props: Props, options: Options) -> Iterator[str]:
@@ -45,12 +56,13 @@ def token(props: Props, options: Options) -> Iterator[str]:
         yield Undecided("policies")
     if "root" in texts(policies):
         yield "policies: it has the root policy"
-    bounds = [props.get("explicitMaxTtl"), props.get("ttl")]
-    if any(opaque(bound) for bound in bounds):
-        yield Undecided("ttl")
+    unread = [name for name in ("explicitMaxTtl", "ttl", "period") if opaque(props.get(name))]
+    if unread:
+        yield Undecided(unread[0])
         return
     limit = options.seconds("maxTtl")
-    end = duration(bounds[0]) or (None if props.get("period") else duration(bounds[1]))
+    period = duration(props.get("period"))
+    end = duration(props.get("explicitMaxTtl")) or (None if period else duration(props.get("ttl")))
     if not end:
         yield "ttl, explicitMaxTtl: it has no end, or is renewed for ever"
     elif end > limit:
@@ -74,13 +86,13 @@ def connection(props: Props, _: Options) -> Iterator[str]:
 def audited(resources: Sequence[Resource], options: Options) -> Iterator[tuple[str, str]]:
     devices = [resource for resource in resources if resource.type == AUDIT]
     for device in devices:
-        if opaque(device.asked.get("options")):
+        raw = dig(device.asked.get("options"), "log_raw")
+        if opaque(raw):
             yield device.urn, Undecided("options")
-        elif flag(mapping(device.asked.get("options")).get("log_raw")):
+        elif flag(raw):
             yield device.urn, "options.log_raw: secrets are written to the log as they are"
-    elsewhere = flag(options.names("declaredElsewhere")[0]) if options.names("declaredElsewhere") else False
     managed = any(fnmatchcase(resource.type, pattern) for resource in resources for pattern in MOUNTS)
-    if managed and not devices and not elsewhere:
+    if managed and not devices and not options.switch("declaredElsewhere"):
         yield "", "the stack mounts engines in Vault, and no audit device tells who used them"
 
 
@@ -110,10 +122,7 @@ RULES = (
         remediation="Add an Audit device without log_raw, or say declaredElsewhere where Vault's own configuration has one.",
         link="https://developer.hashicorp.com/vault/docs/audit", check_stack=audited,
         options={
-            "declaredElsewhere": Option(
-                [], {"type": "array", "items": {"enum": ["true", "false"]}, "maxItems": 1},
-                '["true"] where Vault\'s operators declare the audit device, not this stack',
-            )
+            "declaredElsewhere": switch(False, "whether Vault's operators declare the audit device, not this stack")
         },
     ),
 )  # fmt: skip

@@ -194,7 +194,7 @@ CASES = (
         rule="vault-kubernetes-token-ttl",
         bad={"tokenTtl": 3600, "tokenMaxTtl": 2764800},
         good={"tokenTtl": 3600, "tokenMaxTtl": 3600},
-        unknown={"tokenTtl": UNKNOWN, "tokenMaxTtl": 3600},
+        unknown={"tokenTtl": UNKNOWN, "tokenMaxTtl": 86400},
         # The role "vso-auth" of a tenant module: token_ttl of a day, no maximum.
         wild={"roleName": "tenant", "tokenTtl": 86400},
         source='alias_name_source = "serviceaccount_name" tenant module with token_ttl = 86400',

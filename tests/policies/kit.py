@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
+
 from policies.data import UNKNOWN, Undecided, plain
 from policies.registry import BY_NAME
 from policies.rule import Resource, Rule
@@ -51,3 +53,17 @@ def said(case: Case, subject: Any, options: Mapping[str, Any] | None = None) -> 
 
 def violations(messages: Iterable[str]) -> list[str]:
     return [message for message in messages if not isinstance(message, Undecided)]
+
+
+def said_of(rule: str, subject: Any, options: Mapping[str, Any] | None = None) -> list[str]:
+    """What the rule of that name says of properties or of a stack."""
+    return said(Case(rule=rule, bad=None, good=None, unknown=None, wild=None, source=""), subject, options)
+
+
+def named(table: Mapping[str, Sequence[Any]]) -> list[Any]:
+    """(rule, subject) of a table by rule, for pytest."""
+    return [
+        pytest.param(rule, subject, id=f"{rule}-{at}")
+        for rule, subjects in table.items()
+        for at, subject in enumerate(subjects)
+    ]
