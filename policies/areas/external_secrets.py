@@ -11,6 +11,8 @@ from policies.rule import Options, Props, Resource, Rule, Severity, amount, name
 SECRET = "kubernetes:external-secrets.io/*:ExternalSecret"  # noqa: S105 a type
 GENERATOR = "kubernetes:generators.external-secrets.io/*:VaultDynamicSecret"
 ROLE = "vault:database/secretBackendRole:SecretBackendRole"
+DEFAULT_INTERVAL = 3600.0  # seconds, where an ExternalSecret has none
+_LASTING = ("Password", "UUID", "SSHKey", "Fake")
 ANY = ("kubernetes:external-secrets.io/*:*", "kubernetes:generators.external-secrets.io/*:*")
 _API = "https://external-secrets.io/latest/api/externalsecret/"
 _GENERATOR = "https://external-secrets.io/latest/api/generator/vault/"
@@ -25,19 +27,32 @@ def keys(spec: Any) -> Iterator[tuple[str, Any, Any]]:
         if opaque(entry) or dig(entry, "extract") is not None:
             yield f"spec.dataFrom[{index}].extract.key", dig(entry, "extract", "key"), None
         if dig(entry, "find") is not None:
-            yield f"spec.dataFrom[{index}].find.path", dig(entry, "find", "path") or "", None
+            # A pattern that begins with ^ and a literal text is as good as a path.
+            name = dig(entry, "find", "name", "regexp")
+            anchored = name if opaque(name) else text(name)[1:] if text(name).startswith("^") else ""
+            yield f"spec.dataFrom[{index}].find", dig(entry, "find", "path") or anchored, None
 
 
 def generators(spec: Any) -> Iterator[Any]:
+    """The references to generators whose credentials end; those of a password or a key make a value that stays."""
     for entry in items(dig(spec, "dataFrom")):
         reference = dig(entry, "sourceRef", "generatorRef")
-        if reference is not None:
+        if reference is not None and text(dig(reference, "kind")) not in _LASTING:
             yield reference
 
 
-def dynamic(key: object) -> bool:
-    """Whether reading the key makes a new credential: .../creds/ROLE of Vault's engines."""
-    return "creds" in text(key).strip("/").split("/")[1:-1]
+def dynamic(key: object, namespace: object) -> bool:
+    """Whether reading the key makes a new credential: MOUNT/creds/ROLE of Vault's engines.
+
+    Below ``data/`` (the KV engine) and below the namespace's own prefix it is a name like any other.
+    """
+    parts = text(key).strip("/").split("/")
+    return "creds" in parts[1:-1] and parts[1] != "data" and parts[0] != namespace and ":" not in text(key)
+
+
+def _dynamic_keys(props: Props) -> list[str]:
+    namespace = dig(props.get("metadata"), "namespace")
+    return [text(key).strip("/") for _, key, _ in keys(props.get("spec")) if dynamic(key, namespace)]
 
 
 def own_prefix(props: Props, options: Options) -> Iterator[str]:
@@ -59,42 +74,46 @@ def refreshed(props: Props, _: Options) -> Iterator[str]:
     if opaque(spec):
         yield Undecided("spec")
         return
-    found = [key for _, key, _ in keys(spec)]
-    if not any(dynamic(key) for key in found) and not list(generators(spec)):
-        if any(opaque(key) for key in found):
+    if not _dynamic_keys(props) and not list(generators(spec)):
+        if any(opaque(key) for _, key, _ in keys(spec)):
             yield Undecided("spec.data")
         return
     interval, policy = dig(spec, "refreshInterval"), dig(spec, "refreshPolicy")
-    if opaque(interval) or opaque(policy):
-        yield Undecided("spec.refreshInterval")
-    elif text(policy) in ("CreatedOnce", "OnChange"):
+    if text(policy) in ("CreatedOnce", "OnChange"):
         yield "spec.refreshPolicy: the credential is never read again, and ends"
-    elif interval is not None and not duration(interval):
+    elif interval is not None and not opaque(interval) and not duration(interval):
         yield "spec.refreshInterval: it is 0, so the credential is never read again, and ends"
+    elif opaque(interval) or opaque(policy):
+        yield Undecided("spec.refreshInterval")
 
 
 def below_lease(resources: Sequence[Resource], options: Options) -> Iterator[tuple[str, str]]:
-    roles = {_role_path(role.asked): role.asked.get("defaultTtl") for role in resources if role.type == ROLE}
+    roles = {_role_path(role.asked): _lease(role.asked) for role in resources if role.type == ROLE}
     made = {
         (dig(found.asked.get("metadata"), "namespace"), dig(found.asked.get("metadata"), "name")): found
         for found in resources
         if found.type.endswith(":VaultDynamicSecret") and _hashable(found)
     }
-    part = max(0.0, 1 - options.number("marginPercent") / 100)
+    margin = options.number("marginPercent")
+    part = max(0.0, 1 - margin / 100)
     for secret in resources:
         if not secret.type.startswith("kubernetes:external-secrets.io/") or not secret.type.endswith(":ExternalSecret"):
             continue
         spec = secret.asked.get("spec")
-        interval = duration(dig(spec, "refreshInterval")) if dig(spec, "refreshInterval") is not None else 3600.0
+        given = dig(spec, "refreshInterval")
+        interval = duration(given) if given is not None else DEFAULT_INTERVAL
         for path in _leases(secret, spec, made):
             lease = roles.get(text(path).strip("/")) if not opaque(path) else path
-            if opaque(path) or opaque(lease) or opaque(dig(spec, "refreshInterval")):
+            if opaque(path) or opaque(lease) or (opaque(given) and lease is not None):
                 yield secret.urn, Undecided("spec.refreshInterval")
-            elif interval and (seconds := duration(lease)) and interval > seconds * part:
-                yield (
-                    secret.urn,
-                    f"spec.refreshInterval: it leaves less than {options.number('marginPercent'):g} % of the lease for the rollout",
-                )
+            elif interval and isinstance(lease, float) and interval > lease * part:
+                yield secret.urn, f"spec.refreshInterval: it leaves less than {margin:g} % of the lease for the rollout"
+
+
+def _lease(role: Props) -> Any:
+    """Seconds of the role's leases: its default TTL, cut by the maximum; None where both are Vault's own."""
+    given = [role.get("defaultTtl"), role.get("maxTtl")]
+    return next(filter(opaque, given), None) or min(filter(None, map(duration, given)), default=None)
 
 
 def _hashable(generator: Resource) -> bool:
@@ -107,9 +126,7 @@ def _role_path(role: Props) -> str:
 
 def _leases(secret: Resource, spec: Any, made: dict[tuple[Any, Any], Resource]) -> Iterator[Any]:
     """The Vault paths of the credentials that the secret takes."""
-    for _, key, _ in keys(spec):
-        if dynamic(key):
-            yield key
+    yield from _dynamic_keys(secret.asked)
     namespace = dig(secret.asked.get("metadata"), "namespace")
     for reference in generators(spec):
         name = dig(reference, "name")
@@ -125,7 +142,7 @@ def one_lease(props: Props, _: Options) -> Iterator[str]:
     spec = props.get("spec")
     if opaque(spec) or any(opaque(key) for _, key, _ in keys(spec)):
         yield Undecided("spec.data")
-    found = [text(key).strip("/") for _, key, _ in keys(spec) if dynamic(key)]
+    found = _dynamic_keys(props)
     if len(found) != len(set(found)):
         yield "spec.data: two references to one dynamic path read two leases, so user name and password do not match"
 

@@ -2,42 +2,28 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import Any
 
-from policies.data import Undecided, dig, flag, items, mapping, opaque, text
+from policies.data import SECRET, UNKNOWN, Undecided, dig, flag, items, mapping, opaque, text
 from policies.rule import Options, Props, Rule, Severity, names
+from policies.secret_text import decoded, holds_secret, names_secret
 
 SEALED = "kubernetes:bitnami.com/*:SealedSecret"
-SECRET = ("kubernetes:core/v1:Secret", "kubernetes:core/v1:SecretPatch")
+SECRETS = ("kubernetes:core/v1:Secret", "kubernetes:core/v1:SecretPatch")
 CONFIG_MAP = ("kubernetes:core/v1:ConfigMap", "kubernetes:core/v1:ConfigMapPatch")
 WORKLOADS = (
     "kubernetes:apps/*:Deployment", "kubernetes:apps/*:StatefulSet", "kubernetes:apps/*:DaemonSet", "kubernetes:apps/*:ReplicaSet",
-    "kubernetes:batch/*:Job", "kubernetes:batch/*:CronJob", "kubernetes:core/v1:Pod", "kubernetes:core/v1:ReplicationController",
+    "kubernetes:extensions/*:Deployment", "kubernetes:extensions/*:DaemonSet", "kubernetes:batch/*:Job",
+    "kubernetes:batch/*:CronJob", "kubernetes:core/v1:Pod", "kubernetes:core/v1:PodTemplate",
+    "kubernetes:core/v1:ReplicationController",
 )  # fmt: skip
 _TOKEN_TYPE = "kubernetes.io/service-account-token"  # noqa: S105 a type
 _SCOPE = "sealedsecrets.bitnami.com/cluster-wide"
+_IN_ENVIRONMENT = "it looks like a secret, in the environment and in the manifest"
+_IN_CONFIG_MAP = "it looks like a secret, and everyone who reads ConfigMaps can read it"
 _GOOD = "https://kubernetes.io/docs/concepts/security/secrets-good-practices/"
-
-# Of a key's words, what holds a secret, and what only speaks of one.
-_NAMES_SECRET = re.compile(
-    r"passw(?:or)?d|passphrase|secret|token|api_?key|access_?key|private_?key|credentials?|dsn|connection_?string",
-    re.IGNORECASE,
-)
-_SPEAKS_OF_IT = re.compile(
-    r"(?:_|\b|(?<=[a-z]))(?:path|file|name|names|ref|url|uri|ttl|policy|length|type|id|dir|mount|role|audience|store|enabled|expiry|issuer|field|endpoint|version|period|interval)$",
-    re.IGNORECASE,
-)
-_PLACEHOLDER = re.compile(
-    r"\s*|\$\{[^}]*\}|\$\([^)]*\)|\{\{.*\}\}|/[\w./-]+|true|false|null|\d+", re.IGNORECASE | re.DOTALL
-)
-_LOOKS_SECRET = re.compile(
-    r"-----BEGIN [A-Z ]*PRIVATE KEY-----|\bAKIA[0-9A-Z]{16}\b|\bgh[pousr]_[0-9A-Za-z]{36}|\bxox[abprs]-[0-9A-Za-z-]{10,}"
-    r"|\b(?:hv[sbr]|s)\.[0-9A-Za-z_-]{24,}|\beyJ[0-9A-Za-z_-]{10,}\.eyJ[0-9A-Za-z_-]{10,}|AGE-SECRET-KEY-1[0-9A-Z]{20,}"
-    r"|[a-z][a-z0-9+]{1,20}://[^\s/:@]{1,64}:(?!\$|\{\{)[^\s/@]{1,128}@"
-)
 
 
 def cluster_wide(props: Props, _: Options) -> Iterator[str]:
@@ -55,9 +41,9 @@ def cluster_wide(props: Props, _: Options) -> Iterator[str]:
 def raw(props: Props, options: Options) -> Iterator[str]:
     if text(props.get("type")) == _TOKEN_TYPE:
         return  # rule 49 is about it; the cluster itself writes the token
-    if props.get("data") or props.get("stringData"):
-        if _listed(props, options.names("allowed")):
-            return
+    given = [props.get(name) for name in ("data", "stringData")]
+    holds = any(opaque(found) or any(value not in (None, "") for value in mapping(found).values()) for found in given)
+    if holds and not _listed(props, options.names("allowed")):
         yield "data: the value is in the program, the state and etcd; nothing rotates it"
 
 
@@ -91,6 +77,8 @@ def _pods(props: Props) -> Iterator[tuple[str, Any]]:
         yield "spec.jobTemplate.spec.template.spec", dig(spec, "jobTemplate", "spec", "template", "spec")
     elif dig(spec, "template") is not None:
         yield "spec.template.spec", dig(spec, "template", "spec")
+    elif props.get("template") is not None:
+        yield "template.spec", dig(props.get("template"), "spec")
     else:
         yield "spec", spec
 
@@ -99,13 +87,27 @@ def _of_container(container: Any, path: str) -> Iterator[str]:
     if opaque(container):
         yield Undecided(path)
     for name, key in (("env", "valueFrom"), ("envFrom", "")):
-        for index, entry in enumerate(items(dig(container, name))):
-            place = f"{path}.{name}[{index}]"
+        entries = dig(container, name)
+        for index, entry in enumerate(items(entries)):
+            place = f"{path}.{name}[{index}]" if isinstance(entries, list) else f"{path}.{name}"
             source = dig(entry, key) if key else entry
             if opaque(entry) or opaque(source):
                 yield Undecided(place)
             elif dig(source, "secretKeyRef") is not None or (not key and dig(source, "secretRef") is not None):
                 yield f"{place}: the secret is in the environment, which is inherited, dumped and never updated"
+            elif key:
+                yield from _literal(text(dig(entry, "name")), dig(entry, "value"), place, _IN_ENVIRONMENT)
+
+
+def _literal(name: str, value: Any, place: str, message: str) -> Iterator[str]:
+    """What to say of a value that stands in the manifest."""
+    if value is UNKNOWN:
+        if names_secret(name):
+            yield Undecided(place)
+    elif value is SECRET:
+        yield f"{place}: {message}" if names_secret(name) else Undecided(place)
+    elif holds_secret(name, text(value)):
+        yield f"{place}: {message}"
 
 
 def in_config_map(props: Props, _: Options) -> Iterator[str]:
@@ -113,18 +115,8 @@ def in_config_map(props: Props, _: Options) -> Iterator[str]:
         if opaque(props.get(name)):
             yield Undecided(name)
         for key, value in mapping(props.get(name)).items():
-            if opaque(value):
-                if _named(key):
-                    yield Undecided(f"{name}.{key}")
-            elif (_named(key) and not _PLACEHOLDER.fullmatch(text(value)[:4096])) or _LOOKS_SECRET.search(
-                text(value)[:65536]
-            ):
-                yield f"{name}.{key}: it looks like a secret, and everyone who reads ConfigMaps can read it"
-
-
-def _named(key: str) -> bool:
-    bare = key.replace("-", "_").replace(".", "_")[:256]
-    return bool(_NAMES_SECRET.search(bare)) and not _SPEAKS_OF_IT.search(bare)
+            found = decoded(value) if name == "binaryData" and isinstance(value, str) else value
+            yield from _literal(key, found, f"{name}.{key}", _IN_CONFIG_MAP)
 
 
 RULES = (
@@ -136,14 +128,14 @@ RULES = (
     ),
     Rule(
         number=48, name="raw-secret", title="No Secret manifest holds a value", severity=Severity.HIGH,
-        source=("Kyverno disallow-all-secrets",), tags=("kubernetes",), types=SECRET,
+        source=("Kyverno disallow-all-secrets",), tags=("kubernetes",), types=SECRETS,
         remediation="Deliver it with an ExternalSecret, a SealedSecret or Vault's agent.", link=_GOOD, check=raw,
         options={"allowed": names((), "NAMESPACE/NAME (with wildcards) of Secrets that may hold a value")},
     ),
     Rule(
         number=49, name="service-account-token-secret", title="No service account has a token without an end",
         severity=Severity.HIGH,
-        source=("Kyverno",), tags=("kubernetes",), types=SECRET,
+        source=("Kyverno",), tags=("kubernetes",), types=SECRETS,
         remediation="Use projected tokens or TokenRequest; list the reviewer of a Vault outside of the cluster in allowed.",
         link="https://kubernetes.io/docs/concepts/configuration/secret/#serviceaccount-token-secrets", check=long_lived,
         options={"allowed": names((), "NAMESPACE/NAME (with wildcards) of token Secrets that are accepted")},

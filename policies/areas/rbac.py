@@ -8,7 +8,8 @@ from policies.data import Undecided, dig, items, opaque, texts
 from policies.rule import Options, Props, Rule, Severity
 
 TYPES = ("kubernetes:rbac.authorization.k8s.io/*:Role", "kubernetes:rbac.authorization.k8s.io/*:ClusterRole")
-_READS = frozenset({"get", "list", "watch", "*"})
+# Reading; changing, which answers with the object; and removing.
+_VERBS = frozenset({"get", "list", "watch", "update", "patch", "delete", "deletecollection", "*"})
 
 
 def every_secret(props: Props, _: Options) -> Iterator[str]:
@@ -17,17 +18,20 @@ def every_secret(props: Props, _: Options) -> Iterator[str]:
         yield Undecided("rules")
     for index, rule in enumerate(items(rules)):
         parts = {name: dig(rule, name) for name in ("apiGroups", "resources", "verbs", "resourceNames")}
-        if opaque(rule) or any(opaque(item) for part in parts.values() for item in items(part)):
-            yield Undecided(f"rules[{index}]")
-            continue
         groups, resources, verbs, named = (texts(part) for part in parts.values())
-        if {"", "*"} & set(groups) and {"secrets", "*"} & set(resources) and _READS & set(verbs) and not named:
-            yield f"rules[{index}]: it reads every secret of its scope"
+        if named:
+            continue  # the names of the others do not matter
+        found = ({"", "*"} & set(groups), {"secrets", "*"} & set(resources), _VERBS & set(verbs))
+        unread = [any(opaque(item) for item in items(part)) for part in parts.values()]
+        if all(found) and not unread[-1]:
+            yield f"rules[{index}]: it reads or changes every secret of its scope"
+        elif all(known or open_ for known, open_ in zip(found, unread[:3], strict=True)):
+            yield Undecided(f"rules[{index}]")
 
 
 RULES = (
     Rule(
-        number=52, name="rbac-every-secret", title="Nobody reads every secret", severity=Severity.CRITICAL,
+        number=52, name="rbac-every-secret", title="Nobody reads or changes every secret", severity=Severity.CRITICAL,
         source=("KSV-0041", "CKV2_K8S_5"), tags=("kubernetes", "rbac"), types=TYPES,
         remediation="Name the secrets in resourceNames, or leave secrets to the operator that delivers them.",
         link="https://kubernetes.io/docs/concepts/security/rbac-good-practices/#listing-secrets", check=every_secret,

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from policies.data import Undecided, dig, duration, flag, items, opaque, text
+from policies.data import UNKNOWN, Undecided, dig, duration, flag, items, opaque, text, texts
 from policies.rule import Options, Props, Rule, Severity, ttl
 
 TYPES = ("kubernetes:helm.sh/v3:Release", "kubernetes:helm.sh/v3:Chart", "kubernetes:helm.sh/v4:Chart")
@@ -21,10 +21,7 @@ def chart(props: Props, name: str) -> bool:
 def value(props: Props, *path: str) -> Any:
     """A value of the release; opaque where a values file may have it, which a rule cannot read."""
     found = dig(props.get("values"), *path)
-    return found if found is not None or not props.get("valueYamlFiles") else dig({"file": _FILE}, "file")
-
-
-_FILE = Undecided("valueYamlFiles")
+    return UNKNOWN if found is None and props.get("valueYamlFiles") else found
 
 
 def token_creation(props: Props, _: Options) -> Iterator[str]:
@@ -33,10 +30,10 @@ def token_creation(props: Props, _: Options) -> Iterator[str]:
     if not chart(props, "external-secrets"):
         return
     create, rbac = value(props, "rbac", "serviceAccountTokenCreate"), value(props, "rbac", "create")
-    scoped = flag(dig(props.get("values"), "scopedRBAC")) and dig(props.get("values"), "scopedNamespace")
-    if flag(create) is False or flag(rbac) is False or scoped:
+    scope = [value(props, name) for name in ("scopedRBAC", "scopedNamespace")]
+    if flag(create) is False or flag(rbac) is False or (flag(scope[0]) and text(scope[1])):
         return
-    if opaque(create) or opaque(rbac) or create is _FILE:
+    if flag(create) is not True and any(opaque(found) for found in (create, rbac, *scope)):
         yield Undecided("values.rbac.serviceAccountTokenCreate")
     else:
         yield "values.rbac.serviceAccountTokenCreate: the operator may make tokens of every service account"
@@ -49,10 +46,12 @@ def renewal(props: Props, options: Options) -> Iterator[str]:
         return
     given = value(props, "keyrenewperiod")
     for name in ("args", "commandArgs"):
-        for argument in items(value(props, name)):
-            if found := _PERIOD_FLAG.search(text(argument)):
-                given = found[1]
-    if opaque(given) or given is _FILE:
+        arguments = items(value(props, name))
+        if any(opaque(argument) for argument in arguments) and not opaque(given):
+            yield Undecided(f"values.{name}")
+        if found := _PERIOD_FLAG.search(" ".join(texts(arguments))):
+            given = found[1]
+    if opaque(given):
         yield Undecided("values.keyrenewperiod")
     elif given not in (None, "") and not duration(given):  # unset is the controller's own 720 hours
         yield "values.keyrenewperiod: a sealing key that leaks once opens every later secret too"
@@ -61,19 +60,23 @@ def renewal(props: Props, options: Options) -> Iterator[str]:
 
 
 def pinned(props: Props, _: Options) -> Iterator[str]:
-    name, version = props.get("chart"), props.get("version")
-    repository = dig(props.get("repositoryOpts"), "repo") or dig(props.get("fetchOpts"), "repo") or props.get("repo")
+    name, fetch = props.get("chart"), props.get("fetchOpts")
+    version = props.get("version") or dig(fetch, "version")
+    repository = dig(props.get("repositoryOpts"), "repo") or dig(fetch, "repo") or props.get("repo")
+    if text(props.get("path")) or text(name).startswith((".", "/", "file://")):
+        return  # a chart of the checkout itself
+    if name is None:
+        yield Undecided("chart")  # a Chart is a component, of which some SDKs tell the engine nothing
+        return
     for path, found in (("chart", name), ("version", version), ("repositoryOpts.repo", repository)):
         if opaque(found):
             yield Undecided(path)
-    if opaque(name) or text(name).startswith((".", "/")) or text(props.get("path")):
-        return  # a chart of the checkout itself
-    if version is None and dig(props.get("fetchOpts"), "version") is not None:
-        version = dig(props.get("fetchOpts"), "version")
-    if not opaque(version) and not _EXACT.fullmatch(text(version)):
+    # An archive's address and a digest say which one it is.
+    exact = _EXACT.fullmatch(text(version)) or re.search(r"\.tgz$|@sha256:[0-9a-f]{64}$", text(name))
+    if not opaque(version) and not opaque(name) and not exact:
         yield "version: it is no exact version, so the next run may install another"
-    place = text(repository) or text(name)
-    if not opaque(repository) and not place.lower().startswith(("https://", "oci://")):
+    place = text(name) if "://" in text(name) else repository or name
+    if not opaque(place) and not text(place).lower().startswith(("https://", "oci://")):
         yield "repositoryOpts.repo: the chart does not come from an https:// or oci:// address"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from policies.data import Undecided, dig, items, loopback, mapping, opaque, text, texts, walk
@@ -12,21 +13,11 @@ CLUSTER_STORE = "kubernetes:external-secrets.io/*:ClusterSecretStore"
 GENERATOR = "kubernetes:generators.external-secrets.io/*:VaultDynamicSecret"
 _SECURITY = "https://external-secrets.io/latest/guides/security-best-practices/"
 _THREATS = "https://external-secrets.io/latest/guides/threat-model/"
-_ADDRESSES = (
-    "server",
-    "url",
-    "address",
-    "apiurl",
-    "hosturl",
-    "connecthost",
-    "serverurl",
-    "endpoint",
-    "host",
-    "vaulturl",
-    "uri",
-)
-_STATIC = ("tokenSecretRef", "secretRef", "authSecretRef", "bearerToken", "apiTokenRef", "clientSecretRef")
-_ALL_NAMESPACES = (".*", "^.*$", ".+", "^.+$", "")
+# A key that ends so holds an address, whatever the provider calls it: server, apiUrl, hostAPI, akeylessGWApiURL, vaultUrl.
+_ADDRESS = re.compile(r"(?:url|urltemplate|uri|host|hostname|server|endpoint|address|domain|api)$", re.IGNORECASE)
+_STATIC = re.compile(r"secretref|bearertoken|apitokenref|apikeyref|accesstokenref", re.IGNORECASE)
+_NO_LOGIN = ("tls", "caProvider")  # members that may name a Secret without logging in with it
+_SOME_NAMESPACES = ("q7-zz", "0x9k")  # what matches both of them matches everything
 
 
 def plain_http(props: Props, _: Options) -> Iterator[str]:
@@ -34,7 +25,7 @@ def plain_http(props: Props, _: Options) -> Iterator[str]:
     if opaque(provider):
         yield Undecided("spec.provider")
     for path, key, value in walk(provider, "spec.provider"):
-        if key.lower() not in _ADDRESSES:
+        if not _ADDRESS.search(key):
             continue
         if opaque(value):
             yield Undecided(path)
@@ -46,11 +37,20 @@ def static_login(props: Props, _: Options) -> Iterator[str]:
     provider = dig(props.get("spec"), "provider")
     if opaque(provider):
         yield Undecided("spec.provider")
+    found = ""
     for path, key, value in walk(provider, "spec.provider"):
-        if key == "auth" and opaque(value):
+        inside = path.split(".")[2:]
+        if found and path.startswith(f"{found}."):
+            continue  # one login is one mistake
+        if opaque(value) and (len(inside) == 1 or inside[-1] == "auth" or inside[-2] == "auth"):
             yield Undecided(path)
-        elif key in _STATIC and value:
+        elif _static(key) and value and not any(name in inside for name in _NO_LOGIN):
+            found = path
             yield f"{path}: the operator logs in with a secret that does not end"
+
+
+def _static(key: str) -> bool:
+    return bool(_STATIC.fullmatch(key)) or key.lower().endswith("secretref")
 
 
 def conditions(props: Props, _: Options) -> Iterator[str]:
@@ -62,12 +62,21 @@ def conditions(props: Props, _: Options) -> Iterator[str]:
         yield "spec.conditions: every namespace may use the store"
     for index, condition in enumerate(items(found)):
         limits = mapping(condition)
+        selector = limits.get("namespaceSelector")
         if opaque(condition) or any(opaque(value) for value in limits.values()):
             yield Undecided(f"spec.conditions[{index}]")
-        elif not any(limits.values()) or any(
-            pattern in _ALL_NAMESPACES for pattern in texts(limits.get("namespaceRegexes"))
+        elif not (limits.get("namespaces") or limits.get("namespaceRegexes") or any(mapping(selector).values())) or any(
+            map(_any_namespace, texts(limits.get("namespaceRegexes")))
         ):
             yield f"spec.conditions[{index}]: it holds for every namespace"
+
+
+def _any_namespace(pattern: str) -> bool:
+    try:
+        found = re.compile(pattern[:256])
+    except (re.error, RecursionError, OverflowError):
+        return False
+    return all(found.search(name) for name in _SOME_NAMESPACES)
 
 
 def provider_allowed(props: Props, options: Options) -> Iterator[str]:

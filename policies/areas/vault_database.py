@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from policies.data import Undecided, dig, duration, items, mapping, opaque, text, texts
 from policies.rule import Options, Props, Resource, Rule, Severity, ttl
+from policies.secret_text import decoded
 
 ROLE = "vault:database/secretBackendRole:SecretBackendRole"
 CONNECTION = "vault:database/secretBackendConnection:SecretBackendConnection"
@@ -57,7 +57,8 @@ def lifetimes(props: Props, options: Options) -> Iterator[str]:
 
 def statements(props: Props, _: Options) -> Iterator[str]:
     value = props.get("creationStatements")
-    sql = _COMMENT.sub(" ", "\n".join(map(_decoded, texts(value))))
+    # Vault takes statements in base64 too.
+    sql = _COMMENT.sub(" ", "\n".join(decoded(item) or item for item in texts(value)))
     if re.search(r"\b(?:rds_|cloudsql)?superuser\b", sql, re.IGNORECASE):
         yield "creationStatements: the user is a superuser"
     elif any(opaque(item) for item in items(value)):
@@ -66,14 +67,6 @@ def statements(props: Props, _: Options) -> Iterator[str]:
     made = re.search(r"\bCREATE\s+(?:ROLE|USER)\b", sql, re.IGNORECASE)
     if made and not _NO_END.search(sql) and not re.search(r"\{\{\s*expiration\s*\}\}", sql):
         yield "creationStatements: the user has no end of its own ({{expiration}}), so it outlives a Vault that is away"
-
-
-def _decoded(statement: str) -> str:
-    """Vault takes statements in base64 too."""
-    try:
-        return base64.b64decode(statement, validate=True).decode()
-    except ValueError:
-        return statement
 
 
 def allowed_roles(props: Props, _: Options) -> Iterator[str]:

@@ -1,0 +1,92 @@
+"""Whether a name and a text look like a secret: settings, environment variables, configuration files.
+
+Names go by the words that hold a secret (``DB_PASSWORD``) and those that only speak of one (``PASSWORD_FILE``); texts by the
+form of well-known tokens and by what they assign.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from typing import Final
+
+_LONGEST: Final = 65536  # characters of a text that are looked at
+
+_HOLDS: Final = re.compile(
+    r"passw(?:or)?d(?!less)|passphrase|secret|token(?!iz)|credential|(?:^|_)(?:pass|pwd)$"
+    r"|(?:api|access|account|private|signing|encryption|master|shared)_?key",
+    re.IGNORECASE,
+)
+_PASSWORD: Final = re.compile(r"passw(?:or)?d|passphrase|(?:^|_)(?:pass|pwd)$", re.IGNORECASE)
+_SPEAKS_OF: Final = re.compile(
+    r"(?:_|\b|(?<=[a-z]))(?:age|alg|algorithm|arn|audience|backend|class|config|cookie|count|days|dir|disabled|duration|"
+    r"enabled?|encoding|endpoint|engine|expir(?:ation|es|y)|field|file|format|header|hint|host|hours|id|interval|issuer|kind|"
+    r"len|length|lifetime|limit|location|manager|max|min|minutes|mode|mount|names?|namespace|path|pattern|period|policy|port|"
+    r"prefix|provider|ref|regex|region|required|role|rotation|scopes?|seconds|server|service|size|source|store|suffix|timeout|"
+    r"title|ttl|type|uri|url|user(?:name)?|validity|version)$",
+    re.IGNORECASE,
+)
+# Not the value but where it comes from, or a switch: templates, paths, addresses, ARNs, references to a secret store.
+_STANDS_FOR: Final = re.compile(
+    r"\s*|\$\{[^}]*\}|\$\([^)]*\)|\$\w+|\{\{.*\}\}|<[^>]*>|%\w+%|/[\w./-]+|https?://\S+|arn:[\w-]*:\S+"
+    r"|(?:env|file|vault|sops|op|awssm|ref\+\w+):\S+|true|false|null|none|yes|no|on|off",
+    re.IGNORECASE | re.DOTALL,
+)
+_AMOUNT: Final = re.compile(r"\d+(?:\.\d+)?\s?(?:ms|s|m|h|d|%)?", re.IGNORECASE)
+_TOKENS: Final = re.compile(
+    r"-----BEGIN [A-Z ]*PRIVATE KEY-----|\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|\bgh[pousr]_[0-9A-Za-z]{36}|\bxox[abprs]-[0-9A-Za-z-]{10,}"
+    r"|\bhv[sbr]\.[0-9A-Za-z_-]{24,}|\bs\.[0-9A-Za-z]{24}\b|\beyJ[0-9A-Za-z_-]{10,}\.eyJ[0-9A-Za-z_-]{10,}"
+    r"|\bAGE-SECRET-KEY-1[0-9A-Z]{20,}|\bglpat-[0-9A-Za-z_-]{20}|\bsk_live_[0-9A-Za-z]{16,}|\bAIza[0-9A-Za-z_-]{35}\b"
+    r"|[a-z][a-z0-9+]{1,20}://[^\s/:@]{1,64}:(?![$<*%]|\{)[^\s/@]{1,128}@"
+    r"|\b(?i:password|pwd|AccountKey|SharedAccessKey)=(?![$<*%'\"]|\{)[^\s;&,]{3,}(?:;|$)"
+)
+# NAME: value, NAME=value and "name": "value" in a file, where the value is one word and no expression.
+_ASSIGNMENTS: Final = (
+    re.compile(
+        r"^[ \t]*(?:- |export )?[\"']?([A-Za-z][\w.-]{0,80})[\"']?[ \t]*[:=][ \t]*[\"']?"
+        r"([^\s\"'(){}\[\]<>$,;|&*%]{3,256})[\"']?[ \t]*[,;]?[ \t\r]*$",
+        re.MULTILINE,
+    ),
+    re.compile(r"\"([A-Za-z][\w.-]{0,80})\"[ \t]*:[ \t]*\"([^\"$\s{}<>]{3,256})\""),
+)
+_EXPRESSION: Final = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+|str|string|text|input|hidden|required|optional")
+
+
+def names_secret(name: str) -> bool:
+    """Whether what has this name is a secret, by the name alone."""
+    bare = re.sub(r"[-.\s/]", "_", name[-256:])
+    return bool(_HOLDS.search(bare)) and not _SPEAKS_OF.search(bare)
+
+
+def holds_secret(name: str, text: str) -> bool:
+    """Whether the text is a secret, by its name, its form, or what it assigns."""
+    text = text[:_LONGEST]
+    if names_secret(name) and not _stands_for(name, text):
+        return True
+    return bool(_TOKENS.search(text)) or _assigns_secret(text)
+
+
+def decoded(text: str) -> str:
+    """The text of base64; empty where it is none, or no text."""
+    try:
+        return base64.b64decode(text, validate=True).decode()
+    except ValueError:
+        return ""
+
+
+def _stands_for(name: str, text: str) -> bool:
+    """Whether the text is only a placeholder; a number is one, but for a password."""
+    if _AMOUNT.fullmatch(text):
+        return not _PASSWORD.search(re.sub(r"[-.\s/]", "_", name[-256:]))
+    return bool(_STANDS_FOR.fullmatch(text[:4096]))
+
+
+def _assigns_secret(text: str) -> bool:
+    return any(
+        names_secret(found[1])
+        and not _stands_for(found[1], found[2])
+        and not _EXPRESSION.fullmatch(found[2])
+        and found[1].lower() not in ("secret", "secrets", "credentials")  # as often as not the name of one
+        for pattern in _ASSIGNMENTS
+        for found in pattern.finditer(text)
+    )
