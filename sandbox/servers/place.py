@@ -5,13 +5,12 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from sandbox.servers.errors import ServerError
-from sandbox.servers.files import private_folder, private_write
+from sandbox.servers.files import private_folder
 
 LOCK = "supervisor.lock"
 MARK = ".strongroom-sandbox"
@@ -19,27 +18,18 @@ MARK = ".strongroom-sandbox"
 
 def make(state_dir: Path) -> Path:
     """The directory, mode 0700, made where it is not there. Raises ServerError where it holds something else."""
-    if state_dir.exists() and not (state_dir / MARK).exists():
-        if not state_dir.is_dir():
-            raise ServerError(f"STRONGROOM_SANDBOX: {state_dir} is no folder: name one for the sandbox alone")
-        # Another start may be making it at this very moment: its own temporary file is there before its mark is.
-        if not _marked_soon(state_dir) and any(state_dir.iterdir()):
-            raise ServerError(
-                f"STRONGROOM_SANDBOX: {state_dir} is not empty and no sandbox's: `down` would remove what it holds. "
-                "Name an empty folder, or one that does not exist"
-            )
+    mark = state_dir / MARK
+    if state_dir.exists() and not state_dir.is_dir():
+        raise ServerError(f"STRONGROOM_SANDBOX: {state_dir} is no folder: name one for the sandbox alone")
+    # In this order: another start may be making it at this very moment, and the mark is the first thing in it.
+    if state_dir.exists() and any(state_dir.iterdir()) and not mark.exists():
+        raise ServerError(
+            f"STRONGROOM_SANDBOX: {state_dir} is not empty and no sandbox's: `down` would remove what it holds. "
+            "Name an empty folder, or one that does not exist"
+        )
     private_folder(state_dir)
-    if not (state_dir / MARK).exists():
-        private_write(state_dir / MARK, "A sandbox's own: `make down` removes this folder.\n")
+    mark.touch(mode=0o600)
     return state_dir
-
-
-def _marked_soon(state_dir: Path) -> bool:
-    for _ in range(10):
-        if (state_dir / MARK).exists() or not any(state_dir.iterdir()):
-            return True
-        time.sleep(0.05)
-    return False
 
 
 @contextmanager
