@@ -10,6 +10,7 @@ import binascii
 import datetime
 import hashlib
 import os
+import re
 import struct
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
@@ -24,6 +25,7 @@ SESSION_KEY_BYTES = 32
 ZERO_NONCE = bytes(12)
 NAMESPACE_WIDE = "sealedsecrets.bitnami.com/namespace-wide"
 CLUSTER_WIDE = "sealedsecrets.bitnami.com/cluster-wide"
+SECRET_KEY = re.compile(r"(?!\.\.|\.$)[-._a-zA-Z0-9]{1,253}")  # the whole of a key of a Kubernetes Secret
 
 
 class SealingError(ValueError):
@@ -80,6 +82,15 @@ def fingerprint(certificate: x509.Certificate) -> str:
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     )
     return hashlib.sha256(public).hexdigest()
+
+
+def check_key(key: str) -> str:
+    """The key as it is, where a Kubernetes Secret can have it. Raises SealingError."""
+    if not isinstance(key, str) or not SECRET_KEY.fullmatch(key):
+        raise SealingError(
+            f"key: a Secret cannot have {key!r}; expected letters, digits, '-', '_' and '.', at most 253 characters"
+        )
+    return key
 
 
 def label(namespace: str, name: str, scope: Scope) -> bytes:

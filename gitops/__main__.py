@@ -27,10 +27,12 @@ from gitops.sops import rules as sops_rules
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
-        return int(options.run(options))
+        return int(options.run(options) or 0)
     except (GitOpsError, SealingError, SopsError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+    except OSError as error:
+        print(f"error: {error.filename or 'file'}: {error.strerror or error}", file=sys.stderr)
+    return 1
 
 
 def _controller(options: argparse.Namespace) -> Controller:
@@ -52,11 +54,11 @@ def _fetch_cert(options: argparse.Namespace) -> int:
 
 def _seal(options: argparse.Namespace) -> int:
     certificate = load_certificate(options.cert.read_bytes())
-    text = sys.stdin.read() if options.file is None else options.file.read_text(encoding="utf-8")
+    raw = sys.stdin.buffer.read() if options.file is None else options.file.read_bytes()
     try:
-        secrets = [document for document in yaml.safe_load_all(text) if document]
-    except yaml.YAMLError as error:
-        raise GitOpsError("the Secret manifest is not YAML; its text is not shown, as it may hold values") from error
+        secrets = [item for item in yaml.load_all(raw.decode("utf-8-sig"), manifests.ManifestLoader) if item]
+    except (yaml.YAMLError, ValueError):  # they quote the text
+        raise GitOpsError("the Secret manifest is not YAML; its text is not shown, as it may hold values") from None
     scope = Scope(options.scope) if options.scope else None
     sealed = "---\n".join(to_yaml(seal_manifest(item, certificate, scope, options.namespace)) for item in secrets)
     if not sealed:
@@ -70,9 +72,9 @@ def _seal(options: argparse.Namespace) -> int:
 
 def _verify(options: argparse.Namespace) -> int:
     documents = manifests.sealed_documents(options.paths)
+    if (options.backup is None) != (options.identity is None):
+        raise GitOpsError("--backup, --identity: give both, or none to ask the controller")
     if options.backup is not None:
-        if options.identity is None:
-            raise GitOpsError("--identity: the age identity file that opens the backup is needed with --backup")
         keys = backups.private_keys(backups.read(options.backup, options.identity))
         failed = [document for document in documents if not opens_with(document, keys)]
     else:
@@ -129,7 +131,7 @@ def _sops_check(options: argparse.Namespace) -> int:
     paths = options.files or sorted(
         path for path in options.root.rglob("*") if path.is_file() and ".git" not in path.parts
     )
-    found = sops_rules.check(options.root.resolve(), [path.resolve() for path in paths])
+    found = sops_rules.check(options.root.resolve(), [path.parent.resolve() / path.name for path in paths])
     for finding in found:
         print(finding)
     return 1 if found else 0
@@ -207,7 +209,7 @@ def _sops_commands(parser: argparse.ArgumentParser) -> None:
         if "recipient" in name:
             command.add_argument("--recipient", required=True)
         command.add_argument("files", type=Path, nargs="+")
-        command.set_defaults(run=lambda options, run=run: run(options) or 0)
+        command.set_defaults(run=run)
     edit = commands.add_parser("edit", help="edit an encrypted file in $EDITOR")
     edit.add_argument("file", type=Path)
     edit.set_defaults(run=lambda options: sops_files.edit(options.root, options.file))

@@ -3,6 +3,7 @@
     GitOpsError
     ├── PlaintextFound     a file holds in clear what must be encrypted
     ├── ControllerError    the sealed-secrets controller, or the cluster, refused or could not be reached
+    │   └── CannotOpen     the controller has no key for it, or it was sealed for another place
     ├── BackupError        a backup cannot be written, read or trusted
     └── SopsCommandError   sops refused; the message holds its own words, never a value
 
@@ -20,6 +21,10 @@ class PlaintextFound(GitOpsError):
 
 class ControllerError(GitOpsError):
     """The controller or the cluster refused, or could not be reached."""
+
+
+class CannotOpen(ControllerError):
+    """The controller cannot open a sealed secret."""
 
 
 class BackupError(GitOpsError):

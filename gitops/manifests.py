@@ -1,11 +1,11 @@
-"""Kubernetes manifests in a repository: which documents are sealed, and which are plaintext Secrets."""
+"""Kubernetes manifests in a repository: which documents are sealed, and which hold secrets in clear."""
 
 from __future__ import annotations
 
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,72 +15,126 @@ import yaml
 from gitops.errors import GitOpsError, PlaintextFound
 
 SUFFIXES = (".yaml", ".yml", ".json")
-_SEPARATOR = re.compile(r"^---[ \t]*(?:#.*)?$", re.MULTILINE)
+_SEPARATOR = re.compile(r"^---(?=\s|$)", re.MULTILINE)
+_SECRET = re.compile(r"""^\s*["']?kind["']?:\s*["']?Secret["']?,?\s*$""", re.MULTILINE)
+
+
+class ManifestLoader(yaml.SafeLoader):
+    """As Kubernetes reads YAML, what looks like a date is a text."""
+
+
+ManifestLoader.yaml_implicit_resolvers = {
+    first: [(tag, form) for tag, form in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    """The value where it is a mapping; else an empty one, as a manifest may hold anything."""
+    return value if isinstance(value, dict) else {}
 
 
 @dataclass(frozen=True)
 class Document:
-    """One YAML document of a file; ``text`` is its own part of the file's text."""
+    """One Kubernetes object in a file."""
 
     path: Path
-    text: str
     content: dict[str, Any]
 
     @property
+    def metadata(self) -> dict[str, Any]:
+        return mapping(self.content.get("metadata"))
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        return mapping(self.content.get("spec"))
+
+    @property
     def name(self) -> str:
-        return str((self.content.get("metadata") or {}).get("name", ""))
+        return str(self.metadata.get("name") or "")
 
     @property
     def namespace(self) -> str:
-        return str((self.content.get("metadata") or {}).get("namespace", ""))
+        return str(self.metadata.get("namespace") or "")
 
 
 def files(paths: Sequence[Path]) -> Iterator[Path]:
-    """The manifests among ``paths``; folders are searched, hidden ones passed over. A path that is not there is an error."""
+    """The manifests among ``paths``, each once; folders are searched, hidden ones passed over.
+
+    A path that is not there is an error.
+    """
+    seen: set[Path] = set()
     for path in paths:
-        if path.is_file():
-            yield path
-        elif path.is_dir():
-            for folder, folders, names in os.walk(path):
-                folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "node_modules")
-                for name in sorted(names):
-                    if name.endswith(SUFFIXES):
-                        yield Path(folder) / name
-        else:
-            raise GitOpsError(f"{path}: no such file or folder")
+        for file in _below(path):
+            if (real := file.resolve()) not in seen:
+                seen.add(real)
+                yield file
+
+
+def _below(path: Path) -> Iterator[Path]:
+    if path.is_file():
+        yield path
+    elif path.is_dir():
+        for folder, folders, names in os.walk(path):
+            folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "node_modules")
+            for name in sorted(names):
+                if name.endswith(SUFFIXES) and (Path(folder) / name).is_file():
+                    yield Path(folder) / name
+    else:
+        raise GitOpsError(f"{path}: no such file or folder")
 
 
 def documents(path: Path) -> Iterator[Document]:
-    """The Kubernetes objects of one file; documents that are something else, or templates, are passed over."""
+    """The Kubernetes objects of one file; documents that are something else, or templates, are passed over.
+
+    A Secret that is neither a template nor YAML is an error: whatever reads it less strictly might find values in it.
+    """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         return
     for part in _SEPARATOR.split(text):
         try:
-            content = yaml.safe_load(part)
-        except yaml.YAMLError:
+            content = yaml.load(part, ManifestLoader)  # noqa: S506 - a SafeLoader
+        except (yaml.YAMLError, ValueError) as error:
+            if _SECRET.search(part) and "{{" not in part:
+                raise GitOpsError(
+                    f"{path}: holds a Secret that is not YAML; its text is not shown, as it may hold values"
+                ) from error
             continue  # a Helm template or the like: not a manifest that could be applied as it is
-        if isinstance(content, dict) and "kind" in content and "apiVersion" in content:
-            items = content.get("items")
-            if isinstance(items, list) and str(content["kind"]).endswith("List"):
-                for item in items:
-                    if isinstance(item, dict):
-                        yield Document(path, part, item)
-            else:
-                yield Document(path, part, content)
+        for item in _objects(content):
+            yield Document(path, item)
+
+
+def _objects(content: Any, kind: str = "") -> Iterator[dict[str, Any]]:
+    """An object, those of a List of them (of a typed one they need not say their ``kind``), or what kustomize makes of literals."""
+    if not isinstance(content, dict):
+        return
+    if kind:
+        content = {"apiVersion": "v1", "kind": kind, **content}
+    items = content.get("items")
+    if isinstance(items, list) and str(content.get("kind")).endswith("List"):
+        for item in items:
+            yield from _objects(item, str(content["kind"]).removesuffix("List"))
+    elif "kind" in content and "apiVersion" in content:
+        yield content
+    for generator in content.get("secretGenerator") or []:
+        values = dict(str(literal).partition("=")[::2] for literal in mapping(generator).get("literals") or [])
+        yield {"apiVersion": "v1", "kind": "Secret", "metadata": mapping(generator), "stringData": values}
 
 
 def is_sealed(document: Document) -> bool:
-    return document.content["kind"] == "SealedSecret" if "kind" in document.content else False
+    return bool(document.content["kind"] == "SealedSecret")
 
 
 def is_plaintext_secret(document: Document) -> bool:
     """Whether it is a core Secret with values in clear (Base64 is no encryption). SOPS-encrypted ones are fine."""
     content = document.content
-    if content.get("kind") != "Secret" or content.get("apiVersion") != "v1" or "sops" in content:
+    if content["kind"] != "Secret" or content["apiVersion"] != "v1":
         return False
-    return bool(content.get("data") or content.get("stringData"))
+    values = [*mapping(content.get("data")).values(), *mapping(content.get("stringData")).values()]
+    encrypted = isinstance(content.get("sops"), dict)
+    return any(value not in (None, "") and not (encrypted and str(value).startswith("ENC[")) for value in values)
 
 
 def sealed_documents(paths: Sequence[Path]) -> list[Document]:
@@ -103,14 +157,28 @@ def sealed_documents(paths: Sequence[Path]) -> list[Document]:
     return found
 
 
-def write(path: Path, text: str, *, mode: int = 0o644) -> None:
-    """Write a file whole or not at all."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+def write(path: Path, content: str | bytes, *, mode: int | None = None) -> None:
+    """Write a file whole or not at all. ``mode``: as it is, and 0644 for a new one, unless it is given."""
+    write_all({path: content}, mode=mode)
+
+
+def write_all(contents: Mapping[Path, str | bytes], *, mode: int | None = None) -> None:
+    """Write files, each whole or not at all, and the first only once all are on the disk. A symlink stays one."""
+    ready: list[tuple[Path, Path]] = []
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(temporary).chmod(mode)
-        Path(temporary).replace(path)
+        for path, content in contents.items():
+            target = path.resolve()
+            if not target.parent.is_dir():
+                raise GitOpsError(f"{path}: there is no folder {path.parent}; make it first")
+            handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+            ready.append((Path(temporary), target))
+            with os.fdopen(handle, "wb") as file:
+                file.write(content.encode() if isinstance(content, str) else content)
+            existing = target.stat().st_mode & 0o777 if target.exists() else 0o644
+            Path(temporary).chmod(existing if mode is None else mode)
+        for temporary_path, target in ready:
+            temporary_path.replace(target)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        for temporary_path, _ in ready:
+            temporary_path.unlink(missing_ok=True)
         raise

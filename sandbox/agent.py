@@ -60,24 +60,22 @@ def agent_config(
     ``folder`` plays the pod's root: ``/vault/secrets/NAME`` is ``folder/vault/secrets/NAME``. Raises AnnotationError.
     """
     ours = {key.removeprefix(PREFIX): value for key, value in annotations.items() if key.startswith(PREFIX)}
-    if ours.get("agent-inject") not in ("true", "1"):
+    if not asks_for_agent(annotations):
         raise AnnotationError(f'{PREFIX}agent-inject: expected "true"; the injector passes over every other pod')
     role = ours.get("role")
     if not role:
         raise AnnotationError(f"{PREFIX}role: missing; the agent cannot log in without it")
     templates: list[dict[str, Any]] = []
     files: list[Path] = []
-    for key, path in sorted(ours.items()):
-        if not key.startswith("agent-inject-secret-"):
-            continue
-        name = key.removeprefix("agent-inject-secret-")
+    for name in _names(ours):
+        path = ours.get(f"agent-inject-secret-{name}", "")
         volume = ours.get(f"secret-volume-path-{name}", ours.get("secret-volume-path", SECRETS))
         target = folder / volume.lstrip("/") / ours.get(f"agent-inject-file-{name}", name)
         template: dict[str, Any] = {
             "contents": ours.get(f"agent-inject-template-{name}", DEFAULT_TEMPLATE.format(path=path)),
             "destination": str(target),
             "create_dest_dirs": True,
-            "error_on_missing_key": ours.get(f"error-on-missing-key-{name}") == "true",
+            "error_on_missing_key": _flag(ours, f"error-on-missing-key-{name}"),
         }
         if f"agent-inject-perms-{name}" in ours:
             template["perms"] = ours[f"agent-inject-perms-{name}"]
@@ -88,10 +86,10 @@ def agent_config(
     if not templates:
         raise AnnotationError(f"{PREFIX}agent-inject-secret-NAME: missing; there is nothing to render")
     _refuse_unknown(ours)
-    init_only = ours.get("agent-pre-populate-only") == "true"
+    init_only = _flag(ours, "agent-pre-populate-only")
     native = init_only and _stays(ours.get("agent-init-json-patch"))
     template_config: dict[str, Any] = {
-        "exit_on_retry_failure": ours.get("template-config-exit-on-retry-failure", "true") == "true"
+        "exit_on_retry_failure": _flag(ours, "template-config-exit-on-retry-failure", default="true")
     }
     if interval := ours.get("template-static-secret-render-interval"):
         template_config["static_secret_render_interval"] = interval
@@ -120,8 +118,30 @@ def agent_config(
         tuple(files),
         arguments=("-exit-after-auth=false",) if native else (),
         exits=init_only and not native,
-        revokes=ours.get("agent-revoke-on-shutdown") == "true",
+        revokes=_flag(ours, "agent-revoke-on-shutdown"),
     )
+
+
+def asks_for_agent(annotations: Mapping[str, str]) -> bool:
+    """Whether the injector would look at a pod with these annotations. Raises AnnotationError."""
+    return _flag({"agent-inject": annotations.get(f"{PREFIX}agent-inject", "")}, "agent-inject")
+
+
+def _flag(ours: Mapping[str, str], key: str, default: str = "") -> bool:
+    """A truth value as the injector reads it."""
+    text = ours.get(key, default).lower()
+    if text in ("true", "t", "1"):
+        return True
+    if text in ("false", "f", "0", ""):
+        return False
+    raise AnnotationError(f"{PREFIX}{key}: {text!r} is neither true nor false")
+
+
+def _names(ours: Mapping[str, str]) -> list[str]:
+    """What the files are called: each has a secret's path, or a template that needs none."""
+    forms = ("agent-inject-secret-", "agent-inject-template-")
+    keys = [(key, form) for key, value in ours.items() for form in forms if key.startswith(form) and value.strip()]
+    return sorted({key.removeprefix(form) for key, form in keys})
 
 
 def _stays(patch: str | None) -> bool:
@@ -147,7 +167,8 @@ def _refuse_unknown(ours: Mapping[str, str]) -> None:
         "agent-inject-command-", "secret-volume-path-", "error-on-missing-key-",
     )  # fmt: skip
     for key in ours:
-        if key not in known and not key.startswith(per_secret) and not key.startswith(CONTAINER_ONLY):
+        understood = key in known or key.startswith((*per_secret, *CONTAINER_ONLY))
+        if not understood or key.startswith("agent-inject-template-file-"):
             raise AnnotationError(f"{PREFIX}{key}: the sandbox does not know this annotation, and will not guess at it")
 
 

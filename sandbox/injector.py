@@ -29,7 +29,7 @@ from typing import Any
 
 import httpx
 
-from sandbox.agent import PREFIX, AgentConfig, AnnotationError, agent_config, start_agent
+from sandbox.agent import PREFIX, AgentConfig, AnnotationError, agent_config, asks_for_agent, start_agent
 from sandbox.providers.errors import EndpointRefused
 from sandbox.providers.kubernetes.api import Api, Kind
 from sandbox.providers.kubernetes.errors import KubernetesError
@@ -68,7 +68,7 @@ class Wanted:
         template = workload.get("spec", {}).get("template", {})
         annotations = (template.get("metadata") or {}).get("annotations") or {}
         ours = tuple(sorted((key, value) for key, value in annotations.items() if key.startswith(PREFIX)))
-        if dict(ours).get(f"{PREFIX}agent-inject") not in ("true", "1"):
+        if not asks_for_agent(dict(ours)):
             return None
         pod = template.get("spec") or {}
         audience, seconds = _projection(dict(ours), pod)
@@ -78,7 +78,12 @@ class Wanted:
 def _projection(annotations: dict[str, str], pod: dict[str, Any]) -> tuple[str | None, int]:
     """Audience and life of the token in the volume that the annotations name."""
     name = annotations.get(f"{PREFIX}agent-service-account-token-volume-name")
-    if name is None:
+    if not name:
+        if pod.get("automountServiceAccountToken") is False:
+            raise AnnotationError(
+                f"{PREFIX}agent-service-account-token-volume-name: missing, and the pod takes no token of its own "
+                "(automountServiceAccountToken: false), so the agent has none to log in with"
+            )
         return None, TOKEN_SECONDS
     for volume in pod.get("volumes") or []:
         if volume.get("name") == name:

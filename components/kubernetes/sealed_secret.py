@@ -9,7 +9,7 @@ import pulumi_kubernetes as k8s
 import yaml
 from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider, UpdateResult
 
-from components.sealing import Scope, SealingError, load_certificate, seal
+from components.sealing import Scope, SealingError, check_key, label, load_certificate, seal
 
 _PLACE = ("certificate", "namespace", "secretName", "scope")
 
@@ -80,7 +80,11 @@ class SealedSecretArgs(TypedDict):
     allow_cluster_wide: NotRequired[bool]
     """Accept the scope cluster-wide, with which anyone who may create a SealedSecret anywhere can read it; default false."""
     labels: NotRequired[Mapping[str, str]]
-    """Labels of the Secret."""
+    """Labels of the Secret; of a committed file they are its own."""
+    annotations: NotRequired[Mapping[str, str]]
+    """Annotations of the Secret; of a committed file they are its own."""
+    secret_type: NotRequired[str]
+    """The Secret's type, such as `kubernetes.io/dockerconfigjson`; default `Opaque`, of a committed file its own."""
 
 
 class SealedSecret(pulumi.ComponentResource):
@@ -95,7 +99,7 @@ class SealedSecret(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: SealedSecretArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("strongroom:kubernetes:SealedSecret", name, {}, opts)
-        scope = Scope(args.get("scope", Scope.STRICT))
+        scope = _scope(name, args.get("scope", Scope.STRICT))
         if scope is Scope.CLUSTER_WIDE and not args.get("allow_cluster_wide", False):
             raise SealingError(
                 f"scope: {name!r} asks for cluster-wide, which any namespace could open; "
@@ -105,10 +109,14 @@ class SealedSecret(pulumi.ComponentResource):
         if "file" in args:
             if "data" in args:
                 raise SealingError(f"file, data: {name!r} has both; give the committed file or the values, not both")
+            if own := [key for key in ("labels", "annotations", "secret_type") if key in args]:
+                raise SealingError(f"{', '.join(own)}: {name!r} is a committed file, which has its own; say them there")
             spec: Any = _from_file(Path(args["file"]), args["namespace"], args["secret_name"], scope)
         else:
             if not args.get("data"):
                 raise SealingError(f"data: {name!r} has no value to seal; give data, or file for a sealed manifest")
+            for key in args["data"]:
+                check_key(key)
             if "certificate" not in args:
                 raise SealingError(
                     f"certificate: {name!r} needs the sealing certificate; fetch it with `python -m gitops sealed fetch-cert`"
@@ -129,11 +137,11 @@ class SealedSecret(pulumi.ComponentResource):
             metadata = {
                 "name": args["secret_name"],
                 "namespace": args["namespace"],
-                "annotations": scope.annotations(),
+                "annotations": {**args.get("annotations", {}), **scope.annotations()},
                 "labels": dict(args.get("labels", {})),
             }
-            ciphertexts = pulumi.Output.unsecret(sealed.encrypted_data)
-            spec = {"encryptedData": ciphertexts, "template": {"metadata": metadata}}
+            template = {"metadata": metadata, **({"type": args["secret_type"]} if "secret_type" in args else {})}
+            spec = {"encryptedData": pulumi.Output.unsecret(sealed.encrypted_data), "template": template}
         manifest = k8s.apiextensions.CustomResource(
             f"{name}-manifest",
             api_version="bitnami.com/v1alpha1",
@@ -150,26 +158,34 @@ class SealedSecret(pulumi.ComponentResource):
         self.register_outputs({"secretName": self.secret_name})
 
 
+def _scope(name: str, value: str) -> Scope:
+    try:
+        return Scope(value)
+    except ValueError as error:
+        raise SealingError(f"scope: {name!r} has {value!r}; expected one of {', '.join(Scope)}") from error
+
+
 def _from_file(path: Path, namespace: str, secret_name: str, scope: Scope) -> dict[str, Any]:
     try:
         documents = [document for document in yaml.safe_load_all(path.read_text(encoding="utf-8")) if document]
     except OSError as error:
         raise SealingError(f"file: {path} cannot be read: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise SealingError(f"file: {path} is not YAML") from error
-    if any(isinstance(document, dict) and document.get("kind") == "Secret" for document in documents):
+    except (yaml.YAMLError, ValueError):  # they quote the text, which may be a plaintext Secret's
+        raise SealingError(f"file: {path} is not YAML") from None
+    kinds = [document.get("kind") if isinstance(document, dict) else None for document in documents]
+    if "Secret" in kinds:
         raise SealingError(
             f"file: {path} holds a plaintext Secret; seal it, delete the plain file and rotate what it held"
         )
-    if len(documents) != 1 or documents[0].get("kind") != "SealedSecret":
+    content = documents[0] if kinds == ["SealedSecret"] else {}
+    metadata, spec = content.get("metadata"), content.get("spec")
+    if not isinstance(metadata, dict) or not isinstance(spec, dict):
         raise SealingError(f"file: {path}: expected exactly one SealedSecret")
-    content = documents[0]
-    place = (content["metadata"].get("namespace"), content["metadata"].get("name"))
-    if scope is Scope.STRICT and place != (namespace, secret_name):
-        raise SealingError(
-            f"file: {path} is sealed for {place[0]}/{place[1]}, not for {namespace}/{secret_name}; a strict one opens nowhere else"
-        )
-    if Scope.of(content["metadata"].get("annotations")) is not scope:
+    if Scope.of(metadata.get("annotations")) is not scope:
         raise SealingError(f"scope: {path} is sealed with another scope than {scope}; name the one it was sealed with")
-    spec: dict[str, Any] = content["spec"]
+    place = (str(metadata.get("namespace")), str(metadata.get("name")))
+    if label(*place, scope) != label(namespace, secret_name, scope):
+        raise SealingError(
+            f"file: {path} is sealed for {'/'.join(place)}, not for {namespace}/{secret_name}; a {scope} one opens nowhere else"
+        )
     return spec

@@ -13,6 +13,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,8 @@ from typing import Any
 TIMEOUT = 60.0
 COMMANDS = ("encrypt", "decrypt", "rotate", "updatekeys")
 FORMATS = {".yaml": "yaml", ".yml": "yaml", ".json": "json", ".env": "dotenv", ".ini": "ini"}
+_TAMPERED = ("message authentication failed", "MAC mismatch", "Cannot decrypt MAC", "does not match sops' data format")
+_NEXT_DOCUMENT = re.compile(rb"(?<=\n)---\s")
 
 
 class SopsError(Exception):
@@ -90,24 +93,44 @@ def run_sops(
 
 
 def _error(arguments: Sequence[str], stderr: str) -> SopsError:
+    """What sops's words mean. Its parsers quote what they read, so of their words only the line's number is told."""
     target = arguments[-1]
+    command = next((argument for argument in arguments if argument in COMMANDS), arguments[0])
     words = " ".join(stderr.replace("|", " ").split())
-    if "metadata not found" in words:
+    binary = command == "decrypt" and file_format(Path(target)) == "binary"  # sops wraps such a file in JSON
+    if "metadata not found" in words or (binary and "unmarshal" in words):
         return SopsNotEncrypted(
             f"{target}: not encrypted; encrypt it with `python -m gitops sops encrypt`, and rotate what it held"
         )
-    if "no such file" in words and "SOPS_AGE_KEY_FILE" not in words:
-        return SopsFileError(f"{target}: no such file")
+    if "top-level entry called 'sops'" in words:
+        return SopsError(f"{target}: encrypted already; change it with `python -m gitops sops edit`")
+    if "empty key group" in words:
+        return SopsError(
+            f"{target}: that is its last recipient, without whom nobody could open it; add another one first"
+        )
+    if "generate data key" in words:
+        return SopsError(
+            f"{target}: it cannot be encrypted to every recipient; log in to AWS or Vault, with the right to encrypt with "
+            f"their keys. sops says: {words[:400]}"
+        )
     if "data key" in words:
         return SopsKeyMissing(
             f"{target}: no key at hand opens it; set SOPS_AGE_KEY_FILE, log in to AWS or Vault, or be added as a recipient. "
             f"sops says: {_reasons(words)}"
         )
-    if "message authentication failed" in words or "MAC" in words:
+    if any(sign in words for sign in _TAMPERED):
         return SopsTampered(
-            f"{target}: it was changed outside of sops (its authentication code does not fit); take the last good version from git"
+            f"{target}: it was changed outside of sops (its authentication code does not fit, or a value is in clear); "
+            "take the last good version from git"
         )
-    command = next((argument for argument in arguments if argument in COMMANDS), arguments[0])
+    if "no such file" in words:
+        return SopsFileError(f"{target}: no such file")
+    if "unmarshal" in words:
+        line = re.search(r"line \d+", words)
+        return SopsFileError(
+            f"{target}: not a mapping in valid {file_format(Path(target))}{f', see {line[0]}' if line else ''}; "
+            "its text is not shown, as it may hold values"
+        )
     return SopsError(f"{target}: sops {command} failed: {words[:400]}")
 
 
@@ -119,7 +142,7 @@ def _reasons(words: str) -> str:
 
 def file_format(path: Path) -> str:
     """yaml, json, dotenv, ini or binary, from the file's name, as sops does."""
-    return FORMATS.get(path.suffix, "binary")
+    return next((kind for suffix, kind in FORMATS.items() if path.name.endswith(suffix)), "binary")
 
 
 def decrypt(path: str | Path, *, environment: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -139,7 +162,9 @@ def decrypt(path: str | Path, *, environment: Mapping[str, str] | None = None) -
                 f"{file}: holds bytes that are no UTF-8 text; keep it as Base64 under a key of a yaml file instead"
             ) from None
     output = run_sops(["decrypt", "--output-type", "json", str(file)], environment=environment)
-    content = json.loads(output)
-    if not isinstance(content, dict):
-        raise SopsFileError(f"{file}: expected a mapping of names to values, got a list")
+    if file_format(file) == "yaml" and _NEXT_DOCUMENT.search(file.read_bytes()):
+        raise SopsFileError(
+            f"{file}: holds several YAML documents, of which sops gives the first alone; make files of them"
+        )
+    content: dict[str, Any] = json.loads(output)  # sops encrypts nothing but mappings in these formats
     return content

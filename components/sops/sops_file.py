@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
@@ -13,9 +12,8 @@ import pulumi_aws as aws
 import pulumi_kubernetes as k8s
 import pulumi_vault as vault
 
+from components.sealing import SECRET_KEY
 from components.sops.decrypt import SopsFileError, decrypt
-
-_SECRET_KEY = re.compile(r"^[-._a-zA-Z0-9]+$")
 
 
 class SopsVaultKvTarget(TypedDict):
@@ -97,7 +95,7 @@ class SopsFile(pulumi.ComponentResource):
             )
         if "kubernetes" in args:
             place = args["kubernetes"]
-            if bad := sorted(key for key in content if not _SECRET_KEY.match(key)):
+            if bad := sorted(key for key in content if not SECRET_KEY.fullmatch(key)):
                 raise SopsFileError(
                     f"{args['path']}: a Kubernetes Secret cannot have the keys {', '.join(map(repr, bad))}; "
                     "expected letters, digits, '-', '_' and '.'"

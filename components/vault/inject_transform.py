@@ -11,7 +11,7 @@ from typing import Any
 
 import pulumi
 
-from components.vault.agent_injection import Injection, InjectionError
+from components.vault.agent_injection import TOKEN_VOLUME, Injection, InjectionError
 
 # Type -> where its pod template is.
 TEMPLATES = {
@@ -85,15 +85,28 @@ def _injected(template: Any, injection: Injection, name: str) -> Any:
         return {**found, **wanted}
 
     def spec(found: Any) -> Any:
-        if not _get(found, "service_account_name"):
+        if _get(found, "service_account_name") in (None, "", "default"):
             raise InjectionError(
                 f"serviceAccountName: the pods of {name!r} run under the namespace's default account, which every pod "
                 "shares; give them one of their own, which Vault's role names"
             )
         volumes = injection.volumes()
         if not volumes:
+            if _get(found, "automount_service_account_token") is False:
+                raise InjectionError(
+                    f"automountServiceAccountToken: the pods of {name!r} take no token, so their agent cannot log in; "
+                    "give the injection an audience, for which it gets a token of its own"
+                )
             return found
-        return _put(found, "volumes", _resolved(_get(found, "volumes") or [], lambda there: [*there, *volumes]))
+        return _put(
+            found, "volumes", _resolved(_get(found, "volumes") or [], lambda there: with_volumes(there, volumes))
+        )
+
+    def with_volumes(there: Any, wanted: Any) -> list[Any]:
+        for volume in there:
+            if _get(volume, "name") == TOKEN_VOLUME and volume not in wanted:
+                raise InjectionError(f"volumes: workload {name!r} has another one named {TOKEN_VOLUME!r}; rename it")
+        return [*there, *(volume for volume in wanted if volume not in there)]
 
     template = _put(template, "metadata", _resolved(_get(template, "metadata") or {}, metadata))
     return _at("spec", spec, name)(template)

@@ -28,6 +28,7 @@ def backup(target: Path, recipients: Sequence[str], namespace: str = "kube-syste
 
     It is an armored age file of a v1 List, which ``age`` and ``kubectl`` understand without this program. ``target``.json
     lists names and dates, so that ``stale`` can tell without a secret. Nothing is written in clear, not even for a moment.
+    A backup of keys that this cluster does not have (any more) is never overwritten: it may be all that is left of them.
     Raises BackupError, ControllerError.
     """
     if not recipients:
@@ -42,10 +43,15 @@ def backup(target: Path, recipients: Sequence[str], namespace: str = "kube-syste
             f"no sealing key in namespace {namespace!r}: is the controller there, and may you read its Secrets?"
         )
     names = [str(key["metadata"]["name"]) for key in keys]
+    if target.exists() and (only_there := sorted(set(_index(target)) - set(names))):
+        raise BackupError(
+            f"{target}: holds keys that this cluster does not have: {', '.join(only_there)}; give another file, "
+            "or restore them first"
+        )
     bundle = json.dumps({"apiVersion": "v1", "kind": "List", "items": [_clean(key) for key in keys]})
     write(target, pyrage.encrypt(bundle.encode(), parsed, armored=True).decode(), mode=0o600)
     index = {"written": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), "keys": names}
-    write(target.with_name(target.name + ".json"), json.dumps(index, indent=2) + "\n")
+    write(_index_file(target), json.dumps(index, indent=2) + "\n")
     return names
 
 
@@ -80,15 +86,28 @@ def restore(source: Path, identity_file: Path) -> list[str]:
 
 def private_keys(keys: Sequence[dict[str, Any]]) -> list[rsa.RSAPrivateKey]:
     """The RSA keys of key Secrets, to open sealed files without a cluster."""
-    loaded = [serialization.load_pem_private_key(base64.b64decode(key["data"]["tls.key"]), None) for key in keys]
+    try:
+        loaded = [serialization.load_pem_private_key(base64.b64decode(key["data"]["tls.key"]), None) for key in keys]
+    except (ValueError, KeyError, TypeError) as error:
+        raise BackupError("a key of the backup is damaged, or is no sealing key") from error
     return [key for key in loaded if isinstance(key, rsa.RSAPrivateKey)]
 
 
 def stale(target: Path, namespace: str = "kube-system") -> list[str]:
     """Names of the sealing keys in the cluster that the backup does not hold; needs only its index."""
-    index = target.with_name(target.name + ".json")
-    try:
-        held = set(json.loads(index.read_text(encoding="utf-8"))["keys"])
-    except (OSError, ValueError, KeyError) as error:
-        raise BackupError(f"{index}: no index of a backup there; write one with `backup`") from error
+    held = set(_index(target))
     return [name for key in cluster.sealing_keys(namespace) if (name := str(key["metadata"]["name"])) not in held]
+
+
+def _index_file(target: Path) -> Path:
+    return target.with_name(target.name + ".json")
+
+
+def _index(target: Path) -> list[str]:
+    """Names of the keys that a backup holds."""
+    index = _index_file(target)
+    try:
+        names: list[str] = json.loads(index.read_text(encoding="utf-8"))["keys"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BackupError(f"{index}: no index of a backup there; write one with `backup`, to another file") from error
+    return names

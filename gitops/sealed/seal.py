@@ -12,12 +12,14 @@ import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from components.sealing import Scope, SealingError, open_sealed, seal
+from components.sealing import CLUSTER_WIDE, NAMESPACE_WIDE, Scope, SealingError, check_key, open_sealed, seal
 from gitops import manifests
 from gitops.errors import ControllerError, GitOpsError
+from gitops.manifests import Document, mapping
 from gitops.sealed.cluster import Controller
 
 _NOISE = ("kubectl.kubernetes.io/last-applied-configuration", "kubecfg.ksonnet.io/last-applied-configuration")
+_SCOPES = (NAMESPACE_WIDE, CLUSTER_WIDE)
 
 
 def seal_manifest(
@@ -27,20 +29,23 @@ def seal_manifest(
 
     Annotations that hold a copy of the plain object are dropped. Raises GitOpsError or SealingError.
     """
+    if not isinstance(secret, dict):
+        raise GitOpsError(f"kind: expected a v1 Secret, got a {type(secret).__name__}")
     if secret.get("kind") != "Secret" or secret.get("apiVersion") != "v1":
         raise GitOpsError(f"kind: expected a v1 Secret, got {secret.get('apiVersion')} {secret.get('kind')}")
-    metadata = dict(secret.get("metadata") or {})
+    metadata = mapping(secret.get("metadata"))
     name = str(metadata.get("name") or "")
+    if not name:
+        raise GitOpsError("name: the Secret has none; give metadata.name, which the sealed values are bound to")
     place = namespace or str(metadata.get("namespace") or "")
-    annotations = {k: v for k, v in (metadata.get("annotations") or {}).items() if k not in _NOISE}
+    annotations = {key: value for key, value in mapping(metadata.get("annotations")).items() if key not in _NOISE}
     chosen = scope or Scope.of(annotations)
-    annotations = {k: v for k, v in annotations.items() if not k.startswith("sealedsecrets.bitnami.com/")}
-    annotations |= chosen.annotations()
-    values = {key: _decoded(name, key, value) for key, value in (secret.get("data") or {}).items()}
-    values |= {key: str(value).encode() for key, value in (secret.get("stringData") or {}).items()}
+    annotations = {key: value for key, value in annotations.items() if key not in _SCOPES} | chosen.annotations()
+    values = _values(name, secret)
     if not values:
         raise GitOpsError(f"data: Secret {name!r} holds nothing to seal; give data or stringData")
-    template: dict[str, Any] = {"metadata": {"name": name, "namespace": place}}
+    where = {"name": name, **({"namespace": place} if place else {})}
+    template: dict[str, Any] = {"metadata": dict(where)}
     if annotations:
         template["metadata"]["annotations"] = annotations
     if labels := metadata.get("labels"):
@@ -48,42 +53,52 @@ def seal_manifest(
     for key in ("type", "immutable"):
         if key in secret:
             template[key] = secret[key]
-    result_metadata: dict[str, Any] = {"name": name, "namespace": place}
-    if chosen is not Scope.STRICT:
-        result_metadata["annotations"] = chosen.annotations()
     sealed = {
         key: seal(certificate, value, namespace=place, name=name, scope=chosen) for key, value in sorted(values.items())
     }
     return {
         "apiVersion": "bitnami.com/v1alpha1",
         "kind": "SealedSecret",
-        "metadata": result_metadata,
+        "metadata": {**where, **({"annotations": chosen.annotations()} if chosen is not Scope.STRICT else {})},
         "spec": {"encryptedData": sealed, "template": template},
     }
 
 
-def _decoded(name: str, key: str, value: object) -> bytes:
-    try:
-        return base64.b64decode(str(value), validate=True)
-    except binascii.Error as error:
-        raise GitOpsError(f"data.{key}: not Base64 in Secret {name!r}; use stringData for plain text") from error
+def _values(name: str, secret: dict[str, Any]) -> dict[str, bytes]:
+    """Its values as Kubernetes would read them: ``stringData`` wins over ``data``, and both hold texts only."""
+    values: dict[str, bytes] = {}
+    for part in ("data", "stringData"):
+        for key, value in mapping(secret.get(part)).items():
+            if not isinstance(value, str):
+                kind = "nothing" if value is None else f"a {type(value).__name__}"
+                raise GitOpsError(f"{part}.{key}: expected a text in Secret {name!r}, got {kind}; put it in quotes")
+            try:
+                values[check_key(key)] = value.encode() if part == "stringData" else _decoded(value)
+            except binascii.Error as error:
+                raise GitOpsError(
+                    f"{part}.{key}: not Base64 in Secret {name!r}; use stringData for plain text"
+                ) from error
+    return values
+
+
+def _decoded(value: str) -> bytes:
+    return base64.b64decode("".join(value.split()), validate=True)
 
 
 def to_yaml(manifest: dict[str, Any]) -> str:
     return yaml.safe_dump(manifest, sort_keys=False, width=1_000_000)
 
 
-def opens_with(document: manifests.Document, keys: Sequence[rsa.RSAPrivateKey]) -> bool:
+def opens_with(document: Document, keys: Sequence[rsa.RSAPrivateKey]) -> bool:
     """Whether every value of a sealed file opens with these keys, without a cluster."""
-    content = document.content
-    template = (content.get("spec") or {}).get("template") or {}
-    scope = Scope.of((template.get("metadata") or {}).get("annotations") or content["metadata"].get("annotations"))
+    sealed = mapping(document.spec.get("encryptedData"))
+    scope = Scope.of(mapping(document.metadata.get("annotations")))
     try:
-        for value in (content.get("spec") or {}).get("encryptedData", {}).values():
-            open_sealed(keys, value, namespace=document.namespace, name=document.name, scope=scope)
+        for value in sealed.values():
+            open_sealed(keys, str(value), namespace=document.namespace, name=document.name, scope=scope)
     except SealingError:
         return False
-    return True
+    return bool(sealed)
 
 
 def reencrypt(paths: Sequence[Path], controller: Controller) -> list[Path]:
@@ -92,24 +107,27 @@ def reencrypt(paths: Sequence[Path], controller: Controller) -> list[Path]:
     All are resealed before the first is written, so a file that cannot be opened leaves the repository as it was.
     Only ciphertexts change: comments, order and other documents stay. Raises PlaintextFound or ControllerError.
     """
-    texts: dict[Path, str] = {}
+    renewed: dict[Path, dict[str, str]] = {}
     for document in manifests.sealed_documents(paths):
+        where = f"{document.path} ({document.namespace}/{document.name})"
         try:
-            renewed = controller.reseal(document.content)
+            answer = controller.reseal(document.content)
         except ControllerError as error:
-            raise ControllerError(f"{document.path} ({document.namespace}/{document.name}): {error}") from error
-        text = texts.setdefault(document.path, document.path.read_text(encoding="utf-8"))
-        old = document.content["spec"]["encryptedData"]
-        new = renewed["spec"]["encryptedData"]
+            raise ControllerError(f"{where}: {error}") from error
+        old = mapping(document.spec.get("encryptedData"))
+        new = mapping(mapping(answer.get("spec")).get("encryptedData"))
         if set(old) != set(new):
-            raise ControllerError(f"{document.path}: the controller gave other keys back; nothing was changed")
-        for key, value in old.items():
-            if value not in text:
+            raise ControllerError(f"{where}: the controller gave other keys back; nothing was changed")
+        renewed.setdefault(document.path, {}).update((str(old[key]), str(new[key])) for key in old)
+    texts: dict[Path, str | bytes] = {}
+    for path, ciphertexts in renewed.items():
+        text = path.read_bytes().decode()
+        for old_value, new_value in ciphertexts.items():
+            if old_value not in text:
                 raise GitOpsError(
-                    f"{document.path}: encryptedData.{key} is folded over several lines; write it on one line to re-encrypt it"
+                    f"{path}: a value under encryptedData is folded over several lines; write it on one line to re-encrypt it"
                 )
-            text = text.replace(value, new[key])
-        texts[document.path] = text
-    for path, text in texts.items():
-        manifests.write(path, text, mode=path.stat().st_mode & 0o777)
-    return sorted(texts)
+            text = text.replace(old_value, new_value)
+        texts[path] = text
+    manifests.write_all(texts)
+    return sorted(renewed)

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
+import re
+import signal
 import subprocess
+import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
 
 from components.sops.decrypt import SopsError, find_sops, run_sops
 from gitops.errors import GitOpsError, SopsCommandError
-from gitops.manifests import write
+from gitops.manifests import write, write_all
 from gitops.sops.rules import CONFIG, load
 
 RECIPIENT_KINDS = ("age", "kms", "hc-vault-transit")
-ENVIRONMENTS = ("dev", "staging", "production")
+NOT_CHANGED = 200  # sops's exit code for an editor that left the file as it was
 
 
 def recipient_kind(recipient: str) -> str:
@@ -45,7 +49,7 @@ def init(root: Path, recipients: Mapping[str, Sequence[str]], folder: str = "sec
     for environment, keys in recipients.items():
         if not keys:
             raise GitOpsError(f"{environment}: give at least one recipient; a file without one could never be opened")
-        rule: dict[str, object] = {"path_regex": rf"^{folder}/{environment}/.*"}
+        rule: dict[str, object] = {"path_regex": rf"^{re.escape(folder)}/{re.escape(environment)}/.*"}
         by_kind: dict[str, list[str]] = {}
         for key in keys:
             by_kind.setdefault(recipient_kind(key), []).append(key)
@@ -60,52 +64,88 @@ def init(root: Path, recipients: Mapping[str, Sequence[str]], folder: str = "sec
 def encrypt(root: Path, files: Sequence[Path]) -> None:
     """Encrypt files in place by the repository's creation rules; one that is encrypted already is refused."""
     load(root)
-    for file in files:
-        text = _sops(["--config", str(root / CONFIG), "encrypt", str(_inside(root, file))], cwd=root)
-        write(file, text.decode(), mode=0o600)
+    write_all(
+        {file: _sops([*_config(root), "encrypt", str(_inside(root, file))], cwd=root) for file in files}, mode=0o600
+    )
 
 
-def rotate(files: Sequence[Path]) -> None:
-    """A new data key for each file: every value is encrypted anew, to the same recipients."""
-    for file in files:
-        write(file, _sops(["rotate", str(file)]).decode(), mode=file.stat().st_mode & 0o777)
+def rotate(files: Sequence[Path], *options: str) -> None:
+    """A new data key for each file: every value is encrypted anew, to the same recipients.
+
+    All files, or none where one cannot be opened. ``options``: more of ``sops rotate``.
+    """
+    write_all({file: _sops(["rotate", *options, str(file)]) for file in files})
 
 
 def add_recipient(files: Sequence[Path], recipient: str) -> None:
-    """Let one more key open the files. The data key is renewed as well."""
-    kind = recipient_kind(recipient)
-    for file in files:
-        write(file, _sops(["rotate", f"--add-{kind}", recipient, str(file)]).decode(), mode=file.stat().st_mode & 0o777)
+    """Let one more key open the files. The data key is renewed as well. All files, or none."""
+    rotate(files, f"--add-{recipient_kind(recipient)}", recipient)
 
 
 def remove_recipient(files: Sequence[Path], recipient: str) -> None:
     """Take a key away and renew the data key. What the files held before stays readable to its owner in git's history:
-    rotate the values themselves."""
+    rotate the values themselves. All files, or none where one is not encrypted to it, or to nobody else."""
     kind = recipient_kind(recipient)
     for file in files:
-        write(file, _sops(["rotate", f"--rm-{kind}", recipient, str(file)]).decode(), mode=file.stat().st_mode & 0o777)
+        text = file.read_text(encoding="utf-8", errors="replace")
+        if not all(part in text for part in _named_by(recipient)):
+            raise GitOpsError(f"{file}: not encrypted to {recipient}; see the recipients under `sops` in the file")
+    rotate(files, f"--rm-{kind}", recipient)
+
+
+def _named_by(recipient: str) -> Sequence[str]:
+    """What a file that is encrypted to this recipient holds: its name, or of a transit key its server, mount and name."""
+    if recipient_kind(recipient) != "hc-vault-transit":
+        return recipient.split("+")  # a KMS key, and the role with which it is used
+    address, _, path = recipient.partition("/v1/")
+    return [address, *path.split("/keys/")]
 
 
 def update_keys(root: Path, files: Sequence[Path]) -> None:
-    """Bring files to the recipients that ``.sops.yaml`` names now."""
+    """Bring files to the recipients that ``.sops.yaml`` names now, one after the other."""
+    load(root)
     for file in files:
-        _sops(["--config", str(root / CONFIG), "updatekeys", "--yes", str(_inside(root, file))], cwd=root)
+        _sops([*_config(root), "updatekeys", "--yes", str(_inside(root, file))], cwd=root)
 
 
-def edit(root: Path, file: Path) -> int:
-    """Open the file in ``$SOPS_EDITOR`` or ``$EDITOR``; sops encrypts it again at the end. sops's exit code.
+def edit(root: Path, file: Path) -> None:
+    """Open the file in ``$SOPS_EDITOR`` or ``$EDITOR``; sops encrypts it again at the end.
 
     The editor needs a plain file: it lies in a folder that only this user can enter, in memory where there is ``/dev/shm``,
-    and is gone at the end, with what the editor left beside it.
+    and is gone at the end, with what the editor left beside it; also where the terminal goes first.
     """
     load(root)
     try:
-        command = [find_sops(), "--config", str(root / CONFIG), "edit", str(file)]
+        command = [find_sops(), *_config(root), "edit", str(_inside(root, file))]
     except SopsError as error:
         raise SopsCommandError(str(error)) from error
     memory = Path("/dev/shm")  # noqa: S108 - memory, and a folder of mode 0700 in it
-    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
-        return subprocess.run(command, check=False, env={**os.environ, "TMPDIR": folder}).returncode
+    with (
+        _ends_tidily(signal.SIGTERM, signal.SIGHUP),
+        tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder,
+    ):
+        code = subprocess.run(command, check=False, cwd=root, env={**os.environ, "TMPDIR": folder}).returncode
+    if code not in (0, NOT_CHANGED):
+        raise SopsCommandError(f"{file}: not changed; sops edit or its editor ended with code {code}")
+
+
+@contextmanager
+def _ends_tidily(*signals: signal.Signals) -> Iterator[None]:
+    """These signals end the program as an exception does, through every ``finally``."""
+
+    def leave(number: int, _: object) -> None:
+        sys.exit(128 + number)
+
+    before = {number: signal.signal(number, leave) for number in signals}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _config(root: Path) -> Sequence[str]:
+    return ["--config", str((root / CONFIG).resolve())]
 
 
 def _inside(root: Path, file: Path) -> Path:

@@ -16,21 +16,30 @@ from gitops.errors import GitOpsError
 
 CONFIG = ".sops.yaml"
 _IN_CLEAR = "_unencrypted"
+_CIPHERTEXT = re.compile(r"ENC\[AES256_GCM,data:[^,]*,iv:[^,]+,tag:[^,]+,type:\w+\]")
+_MAC_LINE = re.compile(r"^\s*(sops_)?mac\s*=", re.MULTILINE)
+_SECTION = re.compile(r"\s*\[(.+)\]\s*$")
 _EDIT = "in clear in an encrypted file; edit it with `python -m gitops sops edit`"
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One creation rule: the files that it covers and which of their keys are encrypted (all, where nothing is said)."""
+    """One creation rule: the files that it covers and which of their keys are encrypted (all, where nothing is said).
+
+    ``by_comment``: comments in the file choose them, so which ones they are cannot be told from the keys.
+    """
 
     path_regex: re.Pattern[str]
     encrypted_regex: re.Pattern[str] | None
     unencrypted_regex: re.Pattern[str] | None
     unencrypted_suffix: str
     encrypted_suffix: str
+    by_comment: bool
 
     def covers(self, key_path: Sequence[str]) -> bool:
         """Whether a value under these keys must be encrypted, as sops decides it."""
+        if self.by_comment:
+            return False
         if self.encrypted_regex is not None:
             return any(self.encrypted_regex.search(key) for key in key_path)
         if self.unencrypted_regex is not None:
@@ -62,7 +71,7 @@ def load(root: Path) -> list[Rule]:
     except yaml.YAMLError as error:
         raise GitOpsError(f"{config}: not YAML: {error}") from error
     entries = content.get("creation_rules") if isinstance(content, dict) else None
-    if not entries:
+    if not entries or not all(isinstance(entry, dict) for entry in entries):
         raise GitOpsError(f"{config}: creation_rules: expected a list of rules with path_regex")
 
     def pattern(entry: dict[str, Any], key: str) -> re.Pattern[str] | None:
@@ -76,8 +85,9 @@ def load(root: Path) -> list[Rule]:
             path_regex=pattern(entry, "path_regex") or re.compile(""),
             encrypted_regex=pattern(entry, "encrypted_regex"),
             unencrypted_regex=pattern(entry, "unencrypted_regex"),
-            unencrypted_suffix=entry.get("unencrypted_suffix", _IN_CLEAR),
+            unencrypted_suffix=entry.get("unencrypted_suffix") or _IN_CLEAR,
             encrypted_suffix=entry.get("encrypted_suffix", ""),
+            by_comment="encrypted_comment_regex" in entry or "unencrypted_comment_regex" in entry,
         )
         for entry in entries
     ]
@@ -109,36 +119,46 @@ def _in_clear(path: Path, rule: Rule) -> Iterator[tuple[str, str]]:
         return
     kind = file_format(path)
     if kind in ("dotenv", "ini"):
-        if not re.search(r"^\s*(sops_)?mac\s*=", text, re.MULTILINE):
-            yield whole
-            return
-        for line in text.splitlines():
-            key, separator, value = line.partition("=")
-            key, value = key.strip(), value.strip()
-            ours = separator and value and not key.startswith(("sops_", "#", ";")) and kind == "dotenv"
-            if ours and rule.covers([key]) and not value.startswith("ENC["):
-                yield key, _EDIT
+        yield from _clear_lines(text, rule) if _MAC_LINE.search(text) else [whole]
         return
     try:
-        content = json.loads(text) if kind in ("json", "binary") else yaml.safe_load(text)
+        documents = [json.loads(text)] if kind in ("json", "binary") else list(yaml.safe_load_all(text))
     except (ValueError, yaml.YAMLError):
+        documents = []
+    if not documents:
         yield whole
-        return
-    if not isinstance(content, dict) or not isinstance(content.get("sops"), dict) or not content["sops"].get("mac"):
-        yield whole
-        return
-    for key, value in content.items():
-        if key != "sops":
-            yield from _clear_values(value, [str(key)], rule)
+    for content in documents:
+        if not isinstance(content, dict) or not isinstance(content.get("sops"), dict) or not content["sops"].get("mac"):
+            yield whole
+            return
+        for key, value in content.items():
+            if key != "sops":
+                yield from _clear_values(value, [str(key)], rule)
 
 
-def _clear_values(value: Any, keys: list[str], rule: Rule) -> Iterator[tuple[str, str]]:
+def _clear_lines(text: str, rule: Rule) -> Iterator[tuple[str, str]]:
+    """Of an encrypted dotenv or ini file: what is in clear, and the ini section it is in."""
+    section: list[str] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        key, separator, value = (part.strip() for part in line.partition("="))
+        if found := _SECTION.match(line):
+            section = [found[1]]
+        elif key.startswith(("#", ";", "sops_")) or section == ["sops"]:
+            continue
+        elif separator:
+            yield from _clear_values(value, [*section, key], rule)
+        elif key:
+            yield f"line {number}", _EDIT
+
+
+def _clear_values(value: Any, keys: list[str], rule: Rule, where: str = "") -> Iterator[tuple[str, str]]:
+    """Where below ``keys`` a value is in clear; ``where``: the place in a list, which sops's rules do not look at."""
     if isinstance(value, dict):
         for key, inner in value.items():
             yield from _clear_values(inner, [*keys, str(key)], rule)
     elif isinstance(value, list):
         for index, inner in enumerate(value):
-            yield from _clear_values(inner, [*keys, f"[{index}]"], rule)
-    elif value not in (None, "") and rule.covers(keys) and not str(value).startswith("ENC["):
+            yield from _clear_values(inner, keys, rule, f"{where}.[{index}]")
+    elif value not in (None, "") and rule.covers(keys) and not _CIPHERTEXT.fullmatch(str(value)):
         # sops leaves empty values as they are
-        yield ".".join(keys), _EDIT
+        yield ".".join(keys) + where, _EDIT

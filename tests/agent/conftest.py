@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 from sandbox import servers
+from tests.agent.mocks import registered
 from tests.agent.platform import Platform
+
+__all__ = ["registered"]  # a fixture
 
 
 @pytest.fixture(scope="session")

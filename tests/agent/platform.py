@@ -125,21 +125,25 @@ class Platform:
                 "disable_local_ca_jwt": True,
             },
         )
+        self.database_connection("postgres")
+
+    def database_connection(self, name: str, **options: Any) -> None:
         postgres = self.postgres
         self.write(
-            "agents-db/config/postgres",
+            f"agents-db/config/{name}",
             {
                 "plugin_name": "postgresql-database-plugin",
                 "allowed_roles": "*",
                 "connection_url": f"postgresql://{{{{username}}}}:{{{{password}}}}@{postgres.host}:{postgres.port}/{postgres.database}",
                 "username": postgres.superuser,
                 "password": postgres.superuser_password,
+                **options,
             },
         )
 
-    def database_role(self, name: str, *, ttl: int, max_ttl: int) -> None:
+    def database_role(self, name: str, *, ttl: int, max_ttl: int, connection: str = "postgres") -> None:
         create = "CREATE ROLE \"{{name}}\" LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}'"
-        body = {"db_name": "postgres", "creation_statements": create, "default_ttl": ttl, "max_ttl": max_ttl}
+        body = {"db_name": connection, "creation_statements": create, "default_ttl": ttl, "max_ttl": max_ttl}
         self.write(f"agents-db/roles/{name}", body)
         self.login_role(name, f'path "agents-db/creds/{name}" {{ capabilities = ["read"] }}')
 

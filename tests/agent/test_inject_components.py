@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Sequence
 from typing import Any
 
 import pulumi
@@ -11,45 +10,11 @@ import pulumi_kubernetes as k8s
 import pytest
 
 from components.kubernetes.sealed_secrets_controller import SealedSecretsController, controller_values
-from components.vault.agent_injection import PREFIX, inject
+from components.vault.agent_injection import PREFIX, Injection, inject
 from components.vault.agent_injector import VaultAgentInjector, injector_values, uninjected_alert
 from components.vault.inject_transform import inject_transform
 
 ANNOTATION = f"{PREFIX}agent-inject"
-
-
-class Recorder(pulumi.runtime.Mocks):
-    def __init__(self) -> None:
-        self.resources: dict[str, dict[str, Any]] = {}
-
-    def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[str, Any]]:
-        self.resources[args.name] = args.inputs
-        return f"{args.name}-id", {**args.inputs, "status": {"name": args.name}}
-
-    def call(self, args: pulumi.runtime.MockCallArgs) -> dict[str, Any]:
-        return {}
-
-
-@pytest.fixture
-def registered(
-    mocks_loop: asyncio.AbstractEventLoop,
-) -> Iterator[Callable[[Callable[[], object]], dict[str, dict[str, Any]]]]:
-    """Runs a program and gives the inputs of what it registered, by name."""
-    asyncio.set_event_loop(mocks_loop)
-
-    def run(program: Callable[[], object]) -> dict[str, dict[str, Any]]:
-        recorder = Recorder()
-        pulumi.runtime.set_mocks(recorder, project="strongroom", stack="dev")
-
-        @pulumi.runtime.test
-        def inside() -> None:
-            program()
-
-        inside()
-        return recorder.resources
-
-    yield run
-    pulumi.runtime.set_mocks(Recorder())
 
 
 INJECTION = (
@@ -59,15 +24,24 @@ INJECTION = (
 )
 
 
-def deployment(name: str, *, account: str | None = "payment-api", **options: Any) -> None:
-    spec: dict[str, Any] = {"containers": [{"name": "app", "image": "registry.example.com/app:1"}]}
+def deployment(
+    name: str,
+    *,
+    account: Any = "payment-api",
+    annotations: Any = None,
+    injections: Sequence[Injection] = (INJECTION,),
+    match: str | None = None,
+    **pod: Any,
+) -> None:
+    spec: dict[str, Any] = {"containers": [{"name": "app", "image": "registry.example.com/app:1"}], **pod}
     if account:
         spec["service_account_name"] = account
-    template: Any = {"metadata": {"labels": {"app": name}, "annotations": {"team": "pay"}}, "spec": spec}
+    template: Any = {"metadata": {"labels": {"app": name}, "annotations": annotations or {"team": "pay"}}, "spec": spec}
+    transforms = [inject_transform(injection, match=match) for injection in injections]
     k8s.apps.v1.Deployment(
         name,
         spec={"selector": {"match_labels": {"app": name}}, "template": template},
-        opts=pulumi.ResourceOptions(transformations=[inject_transform(INJECTION, **options)]),
+        opts=pulumi.ResourceOptions(transformations=transforms),
     )
 
 
@@ -117,8 +91,61 @@ def test_only_the_workload_that_matches_is_changed(registered: Any) -> None:
 
 
 def test_a_pod_without_an_account_of_its_own_is_refused(registered: Any) -> None:
-    with pytest.raises(ValueError, match="serviceAccountName: the pods of 'lonely' run under the namespace's default"):
-        registered(lambda: deployment("lonely", account=None))
+    for account in (None, "default"):
+        with pytest.raises(
+            ValueError, match="serviceAccountName: the pods of 'lonely' run under the namespace's default"
+        ):
+            registered(lambda account=account: deployment("lonely", account=account))
+
+
+def test_a_deployment_that_has_all_of_it_already_is_left_as_it_is(registered: Any) -> None:
+    once = registered(lambda: deployment("api"))["api"]
+    twice = registered(lambda: deployment("api", injections=[INJECTION, INJECTION]))["api"]
+    assert twice == once
+
+
+def test_a_service_account_and_annotations_that_are_not_known_yet_are_kept(registered: Any) -> None:
+    def program() -> None:
+        account = pulumi.Output.from_input("payment-api")
+        deployment("api", account=account, annotations=pulumi.Output.from_input({"team": "pay"}))
+
+    template = registered(program)["api"]["spec"]["template"]
+    assert template["spec"]["serviceAccountName"] == "payment-api"
+    assert template["metadata"]["annotations"]["team"] == "pay"
+    assert template["metadata"]["annotations"][ANNOTATION] == "true"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"annotations": {f"{PREFIX}role": "other"}}, "role: workload 'api' says 'other' already"),
+        ({"volumes": [{"name": "vault-token", "empty_dir": {}}]}, "volumes: workload 'api' has another one named"),
+        (
+            {"injections": [inject("r").kv("c", path="a/b")], "automount_service_account_token": False},
+            "automountServiceAccountToken: the pods of 'api' take no token",
+        ),
+    ],
+)
+def test_what_contradicts_the_deployment_is_refused(registered: Any, options: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        registered(lambda: deployment("api", **options))
+
+
+@pytest.mark.parametrize("kind", ["Job", "CronJob"])
+def test_what_ends_by_itself_may_go_without_a_sidecar(registered: Any, kind: str) -> None:
+    def program() -> None:
+        pod = {"metadata": {}, "spec": {"service_account_name": "once", "containers": [], "restart_policy": "Never"}}
+        opts = pulumi.ResourceOptions(transformations=[inject_transform(INJECTION.init_only(workload_kind=kind))])
+        if kind == "Job":
+            k8s.batch.v1.Job("once", spec={"template": pod}, opts=opts)
+        else:
+            k8s.batch.v1.CronJob(
+                "once", spec={"schedule": "@daily", "job_template": {"spec": {"template": pod}}}, opts=opts
+            )
+
+    spec = registered(program)["once"]["spec"]
+    template = spec["template"] if kind == "Job" else spec["jobTemplate"]["spec"]["template"]
+    assert template["metadata"]["annotations"][f"{PREFIX}agent-pre-populate-only"] == "true"
 
 
 def test_a_deployment_cannot_go_without_renewal_by_the_back_door(registered: Any) -> None:

@@ -72,6 +72,31 @@ def test_every_option_reaches_the_agents_configuration() -> None:
     assert not agent.revokes
 
 
+def test_durations_are_written_as_go_reads_them() -> None:
+    found = inject("r", static_interval="1d", max_backoff="90s").kv("c", path="a/b").annotations()
+    assert found[f"{PREFIX}template-static-secret-render-interval"] == "24h"
+    assert found[f"{PREFIX}auth-max-backoff"] == "1m30s"
+
+
+def test_every_annotation_has_a_name_that_kubernetes_takes() -> None:
+    longest = inject("r", audience="vault").kv("c" * 41, path="a/b", mode="0400", file="x", command="true")
+    assert max(len(name.removeprefix(PREFIX)) for name in longest.annotations()) == 63
+
+
+def test_truth_values_and_templates_are_read_as_the_injector_reads_them() -> None:
+    annotations = {
+        "agent-inject": "True",
+        "role": "r",
+        "agent-inject-template-only": "{{ 1 }}",
+        "agent-revoke-on-shutdown": "T",
+    }
+    agent = configured({PREFIX + key: value for key, value in annotations.items()})
+    assert agent.revokes
+    (template,) = agent.config["template"]
+    assert template["destination"] == "/nowhere/vault/secrets/only"
+    assert template["contents"] == "{{ 1 }}"
+
+
 def test_an_audience_asks_for_a_projected_token_and_names_its_volume() -> None:
     injection = example(audience="vault")
     (volume,) = injection.volumes()
@@ -87,7 +112,7 @@ def test_a_native_sidecar_is_the_init_container_that_stays() -> None:
     patch = {operation["path"]: operation["value"] for operation in json.loads(found[f"{PREFIX}agent-init-json-patch"])}
     assert patch["/restartPolicy"] == "Always"
     probe = patch["/startupProbe"]["exec"]["command"][-1]
-    assert probe == "test -s /vault/secrets/db-creds && test -s /vault/secrets/app-config"
+    assert probe == "test -f /vault/secrets/db-creds && test -f /vault/secrets/app-config"
     assert "-address=https://vault.internal:8200 -self" in patch["/lifecycle"]["preStop"]["exec"]["command"][-1]
     agent = configured({**found, f"{PREFIX}service": "https://127.0.0.1:8200"})
     assert not agent.exits
@@ -100,7 +125,7 @@ def test_only_a_job_may_go_without_renewal_of_a_dynamic_secret() -> None:
         with pytest.raises(InjectionError, match=f"workload_kind: a {kind} outlives its lease.*db-creds"):
             example().init_only(workload_kind=kind)
     static = inject("r").kv("c", path="a/b").init_only(workload_kind="Deployment")
-    assert static.before_start_only
+    assert static.annotations()[f"{PREFIX}agent-pre-populate-only"] == "true"
 
 
 def test_what_the_role_must_be_able_to_read_is_known() -> None:
@@ -131,6 +156,27 @@ def test_what_the_role_must_be_able_to_read_is_known() -> None:
         (lambda: inject("r").kv("c", path="a", mode="777"), "mode: '777'"),
         (lambda: inject("r").kv("c", path="a", file="../../etc/passwd"), "file: '../../etc/passwd'"),
         (lambda: inject("r").kv("c", path="a", template="hello"), "template: that of 'c' reads nothing"),
+        (lambda: inject("r").kv("c\n", path="a"), "name: 'c"),
+        (lambda: inject("r").kv("file-c", path="a"), "name: 'file-c'"),
+        (lambda: inject("r").kv("c" * 42, path="a"), "at most 41"),
+        (lambda: inject("r").kv("c", path="a//b"), "is not a path in Vault"),
+        (lambda: inject("r").kv("c", path="a/../b"), "is not a path in Vault"),
+        (lambda: inject("r").kv("c", path="a").kv("d", path="b", file="c"), "file: 'c' and 'd' are both written to"),
+        (lambda: inject("r", audience=""), "audience: is empty"),
+        (lambda: inject("r").database("d", role="x", host="h/x", database="d"), "host: 'h/x' is none"),
+        (
+            lambda: inject("r").database("d", role="x", host="h", database="d", ssl_mode="on"),
+            "ssl_mode: 'on' is unknown",
+        ),
+        (
+            lambda: (
+                inject("r")
+                .kv("c", path="a")
+                .init_only(workload_kind="Deployment")
+                .database("d", role="x", template="{{ 1 }}")
+            ),
+            "workload_kind: a Deployment outlives its lease",
+        ),
         (
             lambda: example(native_sidecar=True, address="https://v").init_only(workload_kind="Job"),
             "native_sidecar: init_only",
@@ -149,6 +195,9 @@ def test_what_would_not_do_what_it_says_is_refused(build: Any, words: str) -> No
         ({"agent-inject": "true"}, "role: missing"),
         ({"agent-inject": "true", "role": "r"}, "agent-inject-secret-NAME: missing"),
         ({**COMPLETE, "agent-nonsense": "1"}, "agent-nonsense: the"),
+        ({**COMPLETE, "agent-inject": "perhaps"}, "agent-inject: 'perhaps' is neither true nor false"),
+        ({**COMPLETE, "agent-pre-populate-only": "yes"}, "agent-pre-populate-only: 'yes' is neither"),
+        ({**COMPLETE, "agent-inject-template-file-a": "/vault/custom/a"}, "agent-inject-template-file-a: the"),
         (
             {**COMPLETE, "agent-pre-populate-only": "true", "agent-init-json-patch": "{"},
             "agent-init-json-patch: expected a JSON patch",

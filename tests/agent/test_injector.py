@@ -10,10 +10,13 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 
 from components.vault.agent_injection import PREFIX
+from rotation import MountedFiles
 from sandbox import servers
 from sandbox.servers.openbao import seal, unseal
 from sandbox.toolchain.paths import wheel_binary
@@ -66,6 +69,57 @@ def test_the_seeds_two_files_are_rendered_and_work(platform: Platform) -> None:
         assert json.loads((secrets / "app-config").read_text()) == {"key": "välue", "nested": {"n": 1}}
         assert stat.S_IMODE((secrets / "app-config").stat().st_mode) == 0o440
     until("the pod's end revokes its lease", lambda: user not in platform.users())
+
+
+def test_passwords_of_any_characters_work_in_the_shell_in_the_url_and_in_the_pool(platform: Platform) -> None:
+    """A password policy gives them: each would end the string, be expanded by the shell, or be read as a part of the URL."""
+    symbols = """a "$`\\\\@/:?#%&+=é!~"""
+    escaped = symbols.replace('"', '\\"')
+    policy = f'length = 40\nrule "charset" {{ charset = "{escaped}" }}'
+    platform.write("sys/policies/password/symbols", {"policy": policy})
+    platform.database_connection("symbols", password_policy="symbols")
+    platform.database_role("symbols", ttl=60, max_ttl=600, connection="symbols")
+    postgres = platform.postgres
+    place: dict[str, Any] = {"host": postgres.host, "port": postgres.port, "database": postgres.database}
+    injection = platform.injection("symbols").database("db", role="symbols", mount="agents-db", escape=True, **place)
+    with platform.workload("symbols", injection) as secrets:
+        until("the credentials are rendered", (secrets / "db").exists)
+        password = exported(secrets / "db", "DB_PASSWORD")
+        assert set(password) <= set(symbols)
+        assert len(set(password)) > 5
+        with psycopg.connect(exported(secrets / "db", "DATABASE_URL")) as connection:
+            row = connection.execute("SELECT current_user").fetchone()
+        assert row == (exported(secrets / "db", "DB_USERNAME"),)
+        assert MountedFiles(secrets / "db").fetch().password == password
+
+
+def test_one_workload_has_several_databases_and_any_text_in_its_json(platform: Platform) -> None:
+    odd = {
+        "quote": "\"'",
+        "shell": "$HOME `id` \\",
+        "lines": "a\nb\r\n",
+        "unicode": "ñ☃\u2028",
+        "markup": "<a&b>",
+        "empty": "",
+    }
+    platform.write("agents-kv/data/odd", {"data": odd})
+    for name in ("orders", "ledger"):
+        platform.database_role(name, ttl=60, max_ttl=600)
+    reads = ("agents-db/creds/orders", "agents-db/creds/ledger", "agents-kv/data/odd")
+    platform.login_role("several", "\n".join(f'path "{path}" {{ capabilities = ["read"] }}' for path in reads))
+    postgres = platform.postgres
+    place: dict[str, Any] = {"host": postgres.host, "port": postgres.port, "database": postgres.database}
+    injection = platform.injection("several").kv("config.json", path="odd", mount="agents-kv", file="app/config.json")
+    for name in ("orders", "ledger"):
+        injection = injection.database(f"{name}.env", role=name, mount="agents-db", **place)
+    assert set(injection.grants().values()) == set(reads)
+    with platform.workload("several", injection, kind="StatefulSet") as secrets:
+        files = [secrets / name for name in ("orders.env", "ledger.env", "app/config.json")]
+        until("all are rendered", lambda: all(file.exists() for file in files))
+        assert json.loads(files[2].read_text()) == odd
+        users = {exported(file, "DB_USERNAME") for file in files[:2]}
+        assert len(users) == 2
+        assert users <= platform.users()
 
 
 def test_no_secret_object_exists_and_nothing_in_etcd_holds_the_password(platform: Platform, tmp_path: Path) -> None:
@@ -205,7 +259,19 @@ def test_a_rollout_with_other_annotations_restarts_the_agent_alone(platform: Pla
             assert not (secrets / "one").exists()
 
 
-def test_a_pod_that_would_be_refused_says_why(platform: Platform) -> None:
+@pytest.mark.parametrize(
+    ("annotations", "pod", "words"),
+    [
+        ({}, {}, f"{PREFIX}role: missing"),
+        ({"role": "r"}, {"automountServiceAccountToken": False}, "the agent has none to log in with"),
+        ({"role": "r", "agent-service-account-token-volume-name": "absent"}, {}, "the pod has no volume 'absent'"),
+    ],
+)
+def test_a_pod_that_would_be_refused_says_why(
+    platform: Platform, annotations: dict[str, str], pod: dict[str, Any], words: str
+) -> None:
+    ours = {PREFIX + key: value for key, value in {"agent-inject": "true", **annotations}.items()}
+    container = {"name": "app", "image": "registry.example.com/app:1"}
     platform.apply(
         {
             "apiVersion": "apps/v1",
@@ -214,15 +280,15 @@ def test_a_pod_that_would_be_refused_says_why(platform: Platform) -> None:
             "spec": {
                 "selector": {"matchLabels": {"app": "broken"}},
                 "template": {
-                    "metadata": {"labels": {"app": "broken"}, "annotations": {f"{PREFIX}agent-inject": "true"}},
-                    "spec": {"containers": [{"name": "app", "image": "registry.example.com/app:1"}]},
+                    "metadata": {"labels": {"app": "broken"}, "annotations": ours},
+                    "spec": {"containers": [container], **pod},
                 },
             },
         }
     )
     error = platform.pods / "broken" / "error"
     until("the error is written", error.exists)
-    assert f"{PREFIX}role: missing" in error.read_text()
+    assert words in error.read_text()
     platform.kubectl("delete", "deployment", "broken", "-n", NAMESPACE)
     until("its folder goes with it", lambda: not error.parent.exists())
 

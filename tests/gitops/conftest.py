@@ -8,11 +8,16 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import pyrage
 import pytest
 
+from gitops.sops import files
 from sandbox import servers
 from sandbox.endpoints import Kubernetes
+from tests.agent.mocks import registered
 from tests.gitops.key_services import KeyServices
+
+__all__ = ["registered"]  # a fixture
 
 
 @contextmanager
@@ -54,3 +59,16 @@ def key_services() -> Iterator[KeyServices]:
         found = KeyServices(state_dir, parts)
         yield found
         found.close()
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository with a creation rule for production and the key that opens it."""
+    identity = pyrage.x25519.Identity.generate()
+    (tmp_path / "key.txt").write_text(f"{identity}\n")
+    monkeypatch.setenv("SOPS_AGE_KEY_FILE", str(tmp_path / "key.txt"))
+    root = tmp_path / "repository"
+    root.mkdir()
+    files.init(root, {"production": [str(identity.to_public())]})
+    (root / "secrets" / "production").mkdir(parents=True)
+    return root

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import yaml
 from hypothesis import strategies as st
+
+from gitops.sops import files
 
 CHARACTERS = st.characters(exclude_categories=["Cs"])
 TEXT = st.text(CHARACTERS, max_size=60)
@@ -39,3 +43,11 @@ def written(content: dict[str, Any], kind: str) -> str:
     except yaml.YAMLError:
         same = False
     return text if same else yaml.dump(content, Dumper=_Quoted)
+
+
+def write_encrypted(root: Path, content: Mapping[str, object], name: str = "app.yaml") -> Path:
+    """A file of production, encrypted by the repository's rules."""
+    path = root / "secrets" / "production" / name
+    path.write_text(yaml.safe_dump(dict(content)))
+    files.encrypt(root, [path])
+    return path

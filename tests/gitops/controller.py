@@ -86,7 +86,33 @@ class Cluster:
         )
 
     @contextmanager
-    def controller(self, *options: str) -> Iterator[Controller]:
+    def service(self, address: str, port: int) -> Iterator[None]:
+        """The chart's Service before a controller at this address. The API server's proxy goes to addresses of pods only."""
+        place = {"name": NAME, "namespace": NAMESPACE}
+        container = {"name": "controller", "image": "registry.example.com/controller:1"}
+        pod = {"serviceAccountName": NAME, "nodeName": "node-1", "containers": [container]}
+        target = {"kind": "Pod", **place}
+        endpoints = {"addresses": [{"ip": address, "targetRef": target}], "ports": [{"name": "http", "port": port}]}
+        self.apply(
+            {
+                "apiVersion": "v1",
+                "kind": "Service",
+                "metadata": place,
+                "spec": {"ports": [{"name": "http", "port": 8080}]},
+            },
+            {"apiVersion": "v1", "kind": "Pod", "metadata": place, "spec": pod},
+            {"apiVersion": "v1", "kind": "Endpoints", "metadata": place, "subsets": [endpoints]},
+        )
+        status = json.dumps({"status": {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}]}})
+        self.kubectl("patch", "pod", NAME, "-n", NAMESPACE, "--subresource=status", "--type=merge", "-p", status)
+        try:
+            yield
+        finally:
+            for kind in ("service", "endpoints", "pod"):
+                self.kubectl("delete", kind, NAME, "-n", NAMESPACE, "--force", "--grace-period=0", "--ignore-not-found")
+
+    @contextmanager
+    def controller(self, *options: str, address: str = "127.0.0.1") -> Iterator[Controller]:
         """The controller, ready; ended on the way out. Keys of 2048 bits are made in a moment."""
         token = self.kubectl("create", "token", NAME, "-n", NAMESPACE, "--duration=2h").strip()
         server = urlsplit(self.kubernetes.server)
@@ -97,7 +123,7 @@ class Cluster:
             f"{INSIDE}/namespace": NAMESPACE.encode(),
         }
         log = self.folder / f"controller-{port}.log"
-        arguments = [f"--listen-addr=127.0.0.1:{port}", f"--listen-metrics-addr=127.0.0.1:{metrics}"]
+        arguments = [f"--listen-addr={address}:{port}", f"--listen-metrics-addr=127.0.0.1:{metrics}"]
         with log.open("wb") as output:
             process = subprocess.Popen(
                 [
@@ -117,7 +143,7 @@ class Cluster:
                 stderr=output,
                 preexec_fn=in_namespace(run_files=files),
             )
-        made = Controller(self, process, f"http://127.0.0.1:{port}", log)
+        made = Controller(self, process, f"http://{address}:{port}", log)
         try:
             until("the controller answers", made.answers, seconds=60)
             yield made

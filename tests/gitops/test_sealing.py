@@ -7,6 +7,7 @@ import datetime
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -16,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from components.sealing import Scope, SealingError, load_certificate, open_sealed, seal
+from components.sealing import CLUSTER_WIDE, NAMESPACE_WIDE, Scope, SealingError, load_certificate, open_sealed, seal
 from gitops import manifests
 from gitops.__main__ import main as command
 from gitops.errors import GitOpsError, PlaintextFound
@@ -180,9 +181,105 @@ def test_the_seal_command_writes_what_upstream_opens(files: Path) -> None:
             "data.K: not Base64",
         ),
         ({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a"}, "stringData": {"K": "v"}}, "namespace: "),
+        ({"apiVersion": "v1", "kind": "Secret", "metadata": {"namespace": "a"}, "stringData": {"K": "v"}}, "name: "),
+        (
+            {**secret(), "stringData": {"K": 83}},
+            "stringData.K: expected a text in Secret 'app', got a int; put it in quotes",
+        ),
+        ({**secret(), "stringData": {"K": None}}, "stringData.K: expected a text in Secret 'app', got nothing"),
+        ({**secret(), "data": {"K": None}}, "data.K: expected a text"),
+        ({**secret(), "stringData": {"a b": "v"}}, "key: a Secret cannot have 'a b'"),
+        ({**secret(), "stringData": {"..": "v"}}, "key: a Secret cannot have '..'"),
+        (["apiVersion"], "kind: expected a v1 Secret, got a list"),
     ],
 )
-def test_bad_input_is_named(certificate: x509.Certificate, manifest: dict[str, object], words: str) -> None:
+def test_bad_input_is_named(certificate: x509.Certificate, manifest: Any, words: str) -> None:
     with pytest.raises((GitOpsError, SealingError)) as caught:
         seal_manifest(manifest, certificate)
     assert words in str(caught.value)
+
+
+def test_values_are_read_as_kubernetes_reads_them(
+    files: Path, key: rsa.RSAPrivateKey, certificate: x509.Certificate
+) -> None:
+    """Base64 may be folded, bytes may be anything, keys may have dots, and upstream gives all of it back."""
+    binary = bytes(range(256)) * 20
+    folded = base64.encodebytes(binary).decode()
+    plain = {
+        **secret(**{"tls.key": "a\nb", "_": "☃", "E": ""}),
+        "data": {"bin": folded, "E": "b2xk"},
+        "immutable": True,
+    }
+    sealed = seal_manifest({**plain, "type": "example.com/odd"}, certificate)
+    opened = kubeseal("--recovery-unseal", "--recovery-private-key", str(files / "key.pem"), stdin=json.dumps(sealed))
+    found = json.loads(opened)
+    assert {name: base64.b64decode(value or "") for name, value in found["data"].items()} == {
+        "tls.key": b"a\nb",
+        "_": "☃".encode(),
+        "E": b"",  # stringData wins over data
+        "bin": binary,
+    }
+    assert (found["type"], found["immutable"]) == ("example.com/odd", True)
+
+
+def test_what_annotations_say_to_the_controller_stays_and_the_scope_is_the_one_that_was_chosen(
+    certificate: x509.Certificate,
+) -> None:
+    managed = "sealedsecrets.bitnami.com/managed"
+    plain = secret(K="v")
+    plain["metadata"] = {"name": "app", "namespace": "prod", "annotations": {managed: "true", CLUSTER_WIDE: "true"}}
+    sealed = seal_manifest(plain, certificate, Scope.NAMESPACE_WIDE)
+    assert sealed["metadata"]["annotations"] == {NAMESPACE_WIDE: "true"}
+    assert sealed["spec"]["template"]["metadata"]["annotations"] == {managed: "true", NAMESPACE_WIDE: "true"}
+
+
+def test_the_scope_is_the_sealed_secrets_own_and_not_its_templates(
+    certificate: x509.Certificate, key: rsa.RSAPrivateKey
+) -> None:
+    sealed = seal_manifest(secret(K="v"), certificate, Scope.CLUSTER_WIDE)
+    sealed["spec"]["template"]["metadata"]["annotations"] = {"team": "pay"}
+    assert opens_with(manifests.Document(Path("a.yaml"), sealed), [key])
+    del sealed["metadata"]["annotations"]
+    assert not opens_with(manifests.Document(Path("a.yaml"), sealed), [key])
+
+
+@pytest.mark.parametrize("spec", [{}, {"encryptedData": {}}, {"encryptedData": {"K": 1}}, {"data": "AQ=="}, "odd"])
+def test_what_holds_no_sealed_value_does_not_count_as_open(key: rsa.RSAPrivateKey, spec: Any) -> None:
+    content = {"apiVersion": "bitnami.com/v1alpha1", "kind": "SealedSecret", "metadata": {"name": "a"}, "spec": spec}
+    assert not opens_with(manifests.Document(Path("a.yaml"), content), [key])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["seal", "absent.yaml", "--cert", "cert.pem"], "absent.yaml: No such file"),
+        (["seal", "secret.yaml", "--cert", "absent.pem"], "absent.pem: No such file"),
+        (["seal", "secret.yaml", "--cert", "secret.yaml"], "expected one PEM certificate"),
+        (["seal", "secret.yaml", "--cert", "cert.pem", "--output", "absent/out.yaml"], "there is no folder absent"),
+        (["seal", "binary.yaml", "--cert", "cert.pem"], "is not YAML; its text is not shown"),
+        (["seal", "broken.yaml", "--cert", "cert.pem"], "is not YAML; its text is not shown"),
+        (["seal", "empty.yaml", "--cert", "cert.pem"], "nothing to seal"),
+        (["verify", ".", "--identity", "id.txt"], "--backup, --identity: give both"),
+        (["check", "absent"], "absent: no such file or folder"),
+    ],
+)
+def test_a_command_that_cannot_do_it_says_why_in_one_line(
+    files: Path,
+    arguments: list[str],
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(files)
+    (files / "secret.yaml").write_text(to_yaml(secret(K="hunter2")))
+    (files / "binary.yaml").write_bytes(b"\xff\xfehunter2")
+    (files / "broken.yaml").write_text("a: *hunter2\n")
+    (files / "empty.yaml").write_text("---\n")
+    if arguments[0] == "verify":
+        (files / "secret.yaml").unlink()
+    assert command(["sealed", *arguments]) == 1
+    said = capsys.readouterr()
+    assert said.err.startswith("error: ")
+    assert words in said.err
+    assert said.err.count("\n") == 1
+    assert "hunter2" not in said.err + said.out

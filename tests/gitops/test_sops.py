@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pyrage
@@ -15,26 +17,8 @@ from gitops.__main__ import main
 from gitops.errors import GitOpsError, SopsCommandError
 from gitops.sops import files
 from gitops.sops.rules import check
-
-
-@pytest.fixture
-def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A repository with a creation rule for production and the key that opens it."""
-    identity = pyrage.x25519.Identity.generate()
-    (tmp_path / "key.txt").write_text(f"{identity}\n")
-    monkeypatch.setenv("SOPS_AGE_KEY_FILE", str(tmp_path / "key.txt"))
-    root = tmp_path / "repository"
-    root.mkdir()
-    files.init(root, {"production": [str(identity.to_public())]})
-    (root / "secrets" / "production").mkdir(parents=True)
-    return root
-
-
-def write_encrypted(root: Path, content: Mapping[str, object], name: str = "app.yaml") -> Path:
-    path = root / "secrets" / "production" / name
-    path.write_text(yaml.safe_dump(dict(content)))
-    files.encrypt(root, [path])
-    return path
+from tests.agent.platform import until
+from tests.gitops.contents import write_encrypted
 
 
 def test_what_was_encrypted_is_delivered_unchanged(repository: Path) -> None:
@@ -88,23 +72,6 @@ def test_a_missing_binary_and_a_missing_file_are_named(repository: Path, monkeyp
         sops.decrypt(repository / "absent.yaml")
 
 
-def test_check_finds_plaintext_where_a_rule_wants_ciphertext(
-    repository: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    good = write_encrypted(repository, {"password": "value", "empty": ""})
-    plain = repository / "secrets" / "production" / "plain.yaml"
-    plain.write_text("password: hunter2-value\n")
-    half = write_encrypted(repository, {"password": "value"}, "half.yaml")
-    half.write_text(half.read_text().replace("sops:", "added: hunter3-value\nsops:", 1))
-    (repository / "README.md").write_text("covered by no rule\n")
-    assert main(["sops", "--root", str(repository), "check"]) == 1
-    output = capsys.readouterr().out
-    assert "plain.yaml: not encrypted" in output
-    assert "half.yaml at added: in clear" in output
-    assert "hunter" not in output
-    assert not check(repository, [good])
-
-
 def test_rotating_renews_every_ciphertext_and_keeps_the_values(repository: Path) -> None:
     path = write_encrypted(repository, {"password": "value"})
     before = yaml.safe_load(path.read_text())["password"]
@@ -134,7 +101,7 @@ def test_editing_encrypts_again(repository: Path, monkeypatch: pytest.MonkeyPatc
     editor.write_text('#!/bin/sh\nsed -i s/value/other-value/ "$1"\n')
     editor.chmod(0o700)
     monkeypatch.setenv("SOPS_EDITOR", str(editor))
-    assert files.edit(repository, path) == 0
+    files.edit(repository, path)
     assert "other-value" not in path.read_text()
     assert sops.decrypt(path) == {"password": "other-value"}
 
@@ -214,3 +181,140 @@ def test_what_sops_refuses_is_told_in_its_own_words_with_its_command(repository:
     with pytest.raises(SopsCommandError, match=r"sops encrypt failed: .*non-string key") as caught:
         files.encrypt(repository, [path])
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.env", "hunter2-value\n"),
+        ("a.ini", "[part]\nhunter2-value\n"),
+        ("a.yaml", "key: *hunter2-value\n"),
+        ("b.yaml", "hunter2-value\n"),
+        ("a.json", '{"key": hunter2-value}'),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_refused_without_its_text(repository: Path, name: str, text: str) -> None:
+    """sops's parsers quote what they stumble over."""
+    path = repository / "secrets" / "production" / name
+    path.write_text(text)
+    with pytest.raises(SopsCommandError, match=rf"{name}: not a mapping in valid") as caught:
+        files.encrypt(repository, [path])
+    assert "hunter2" not in str(caught.value)
+    assert path.read_text() == text
+
+
+@pytest.mark.parametrize(("key", "value"), [("added", "hunter2-value"), ("sops", {})])
+def test_a_value_put_in_by_hand_is_told_as_a_change_and_never_shown(repository: Path, key: str, value: object) -> None:
+    path = write_encrypted(repository, {"password": "value"})
+    content = yaml.safe_load(path.read_text())
+    path.write_text(yaml.safe_dump({**content, key: value} if value else {"password": "hunter2-value"}))
+    with pytest.raises((sops.SopsTampered, sops.SopsNotEncrypted)) as caught:
+        sops.decrypt(path)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_plain_file_of_no_known_format_is_told_as_not_encrypted(repository: Path) -> None:
+    path = repository / "secrets" / "production" / "notes.txt"
+    path.write_text("hunter2-value\n")
+    with pytest.raises(sops.SopsNotEncrypted, match="not encrypted"):
+        sops.decrypt(path)
+
+
+def test_a_file_named_env_alone_is_dotenv(repository: Path) -> None:
+    path = repository / "secrets" / "production" / ".env"
+    path.write_text("K=v w\n")
+    files.encrypt(repository, [path])
+    assert sops.decrypt(path) == {"K": "v w"}
+    assert not check(repository, [path])
+
+
+def test_several_documents_are_refused_where_the_first_alone_would_be_read(repository: Path) -> None:
+    path = repository / "secrets" / "production" / "two.yaml"
+    path.write_text("---\na: b\n---\nc: d\n")
+    files.encrypt(repository, [path])
+    assert not check(repository, [path])
+    with pytest.raises(sops.SopsFileError, match="several YAML documents"):
+        sops.decrypt(path)
+
+
+def test_every_file_changes_or_none(repository: Path, tmp_path: Path) -> None:
+    good = write_encrypted(repository, {"password": "value"})
+    plain = repository / "secrets" / "production" / "plain.yaml"
+    plain.write_text("password: hunter2-value\n")
+    before = good.read_text()
+    mate = str(pyrage.x25519.Identity.generate().to_public())
+    with pytest.raises(SopsCommandError, match=r"plain\.yaml: not encrypted"):
+        files.rotate([good, plain])
+    with pytest.raises(SopsCommandError, match=r"plain\.yaml: not encrypted"):
+        files.add_recipient([good, plain], mate)
+    with pytest.raises(SopsCommandError, match=r"app\.yaml: encrypted already"):
+        files.encrypt(repository, [plain, good])
+    assert good.read_text() == before
+    assert plain.read_text() == "password: hunter2-value\n"
+
+
+def test_a_recipient_is_taken_away_only_where_it_is_one_and_not_the_last(repository: Path) -> None:
+    path = write_encrypted(repository, {"password": "value"})
+    before = path.read_text()
+    (mine,) = [entry["recipient"] for entry in yaml.safe_load(before)["sops"]["age"]]
+    with pytest.raises(SopsCommandError, match="its last recipient"):
+        files.remove_recipient([path], mine)
+    with pytest.raises(GitOpsError, match="not encrypted to age1"):
+        files.remove_recipient([path], str(pyrage.x25519.Identity.generate().to_public()))
+    assert path.read_text() == before
+
+
+def test_the_commands_work_from_outside_of_the_repository(
+    repository: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(repository.parent)
+    path = Path("repository/secrets/production/with a space.yaml")
+    path.write_text("password: value\n")
+    root = ["sops", "--root", "repository"]
+    assert main([*root, "check", str(path), "repository/secrets/production/deleted.yaml"]) == 1
+    assert main([*root, "encrypt", str(path)]) == 0
+    monkeypatch.setenv("SOPS_EDITOR", "sed -i s/value/other/")
+    assert main([*root, "edit", str(path)]) == 0
+    assert main([*root, "update-keys", str(path)]) == 0
+    assert main([*root, "check", str(path), "repository/secrets/production/deleted.yaml"]) == 0
+    assert sops.decrypt(path) == {"password": "other"}
+    capsys.readouterr()
+    assert main([*root, "encrypt", "repository/absent.yaml"]) == 1
+    assert "absent.yaml" in capsys.readouterr().err
+
+
+def test_an_editor_that_changes_nothing_is_fine_and_one_that_fails_leaves_the_file(
+    repository: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_encrypted(repository, {"password": "value"})
+    before = path.read_text()
+    command = ["sops", "--root", str(repository), "edit", str(path)]
+    monkeypatch.setenv("SOPS_EDITOR", "true")
+    assert main(command) == 0
+    monkeypatch.setenv("SOPS_EDITOR", "false")
+    assert main(command) == 1
+    assert f"{path}: not changed" in capsys.readouterr().err
+    assert path.read_text() == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_the_editors_plain_file_goes_with_a_terminal_that_is_closed(
+    repository: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    path = write_encrypted(repository, {"password": "value"})
+    editor = tmp_path / "editor.sh"
+    editor.write_text(f'#!/bin/sh\necho "$1" > {tmp_path}/edited\nexec sleep 60\n')
+    editor.chmod(0o700)
+    command = [sys.executable, "-m", "gitops", "sops", "--root", str(repository), "edit", str(path)]
+    environment = {**os.environ, "SOPS_EDITOR": str(editor), "PYTHONPATH": str(Path(sops.__file__).parents[2])}
+    with subprocess.Popen(command, env=environment, start_new_session=True) as process:
+        try:
+            edited = tmp_path / "edited"
+            until("the editor has its file", lambda: edited.exists() and edited.read_text())
+            plain = Path(edited.read_text().strip())
+            assert "value" in plain.read_text()
+            process.send_signal(number)
+            assert process.wait(timeout=20) == 128 + number
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)  # sops and the editor
+    assert not plain.parent.parent.exists()
