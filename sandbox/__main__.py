@@ -16,7 +16,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from sandbox import policy, servers, stack, summary
+from sandbox import policy, servers, stack, summary, tools
 from sandbox.endpoints import Endpoints
 from sandbox.servers.errors import ServerError
 from sandbox.toolchain import go, paths
@@ -96,6 +96,9 @@ def _run(options: argparse.Namespace, console: Console) -> int:
     if options.command == "env":
         for name, value in Endpoints.load(place).env().items():
             print(f"export {name}={shlex.quote(value)}")
+        own = str(tools.folder(place.resolve()))
+        if own not in os.environ.get("PATH", "").split(os.pathsep):
+            print(f'export PATH="$PATH":{shlex.quote(own)}')  # last: a tool of the user's own wins
         return 0
     if options.command == "drill":
         return _drill(Endpoints.load(place), options.given[1:])
@@ -103,6 +106,7 @@ def _run(options: argparse.Namespace, console: Console) -> int:
     if options.command == "up":
         go.wait_for(go.BINARIES, console)
         endpoints = servers.start(place, on_progress=summary.progress(console))
+        tools.link(place)
     else:
         endpoints = Endpoints.load(place)
     run = stack.run if options.engine == "embedded" else stack.run_with_pulumi

