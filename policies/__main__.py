@@ -11,4 +11,9 @@ sys.path.insert(0, str(HERE.parent))
 from policies.pack import serve  # noqa: E402
 
 if __name__ == "__main__":
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(
+            "A policy pack: pulumi preview --policy-pack policies. Over an exported state: python -m policies.state --help"
+        )
+        sys.exit()
     serve()

@@ -37,8 +37,8 @@ A secret in an exported state is a ciphertext; rules see that it is there and no
 
 **Stack rules** (marked s) look at all resources together. In `pulumi up` they come after the last step, so gate on a preview.
 
-**Exceptions** stand in `policies/exceptions.yaml`: the rule, the resource's URN, a reason and the last day. Each use is reported;
-one that has ended fails the run.
+**Exceptions** stand in `policies/exceptions.yaml`: the rule, the resource's URN (the root's for what is said of the whole
+stack), a reason and the last day. Each use is reported, and each one that nothing needs; one that has ended fails the run.
 
 """
 

@@ -24,6 +24,7 @@ from policies.rule import Level, Options, Rule
 
 ALL = "all"
 LEVEL = "enforcementLevel"
+_KINDS = {"array": "a list", "boolean": "true or false", "number": "a number", "string": "a text"}
 FOLDER = Path(__file__).resolve().parent / "config"
 
 
@@ -64,7 +65,7 @@ def read(path: Path) -> dict[str, Any]:
         document = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigurationError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"{path}: expected JSON: {error}") from error
     if not isinstance(document, dict):
         raise ConfigurationError(f"{path}: expected an object by rule name")
@@ -107,7 +108,8 @@ def _problems(rules: Sequence[Rule], given: Mapping[str, Any]) -> Iterable[str]:
             known = properties[name]["anyOf"][1]["properties"]
             for key, value in entry.items():
                 if key not in known:
-                    yield f"{name}: {key}: there is no such setting{suggestion(key, known)}"
+                    hint = suggestion(key, known) or f"; expected one of {', '.join(known)}"
+                    yield f"{name}: {key}: there is no such setting{hint}"
                 else:
                     yield from (f"{name}: {key}: {text}" for text in _mismatches(known[key], value))
         else:
@@ -119,6 +121,8 @@ def _mismatches(accepted: Mapping[str, Any], value: Any) -> Iterable[str]:
     for error in Draft202012Validator(accepted).iter_errors(value):
         if error.validator == "enum":
             yield f"{json.dumps(value)}: expected one of {', '.join(accepted['enum'])}"
+        elif error.validator == "type":
+            yield f"{json.dumps(error.instance)}: expected {_KINDS[error.validator_value]}"
         elif error.validator == "pattern":
             yield f"{json.dumps(value)}: expected a duration such as 45m or 1h30m"
         else:

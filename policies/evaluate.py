@@ -9,10 +9,10 @@ from functools import lru_cache
 
 from policies.configuration import Configuration
 from policies.data import Undecided
-from policies.rule import Level, Options, Props, Resource, Rule
+from policies.rule import Level, Options, Props, Resource, Rule, root
 from policies.suppressions import Suppression
 
-UNDECIDED = "cannot be decided before the deployment has run, or because it is secret: {}"
+UNDECIDED = "cannot be decided: unknown before the deployment has run, secret, or not told to the engine: {}"
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Finding:
 
     rule: Rule
     level: Level
-    urn: str  # empty: the whole stack
+    urn: str  # the root's for the whole stack
     message: str
     undecided: bool = False
     suppression: Suppression | None = None  # the exception under which it is accepted
@@ -63,7 +63,7 @@ class Evaluation:
         """What the stack rules say of all resources together."""
         for rule in self._stack_rules:
             for urn, message in check_stack(rule, resources, self._configuration.options(rule)):
-                yield self._finding(rule, urn, message)
+                yield self._finding(rule, urn or root(resources), message)
 
     def _finding(self, rule: Rule, urn: str, message: str) -> Finding:
         level = self._configuration.level(rule)
@@ -72,10 +72,10 @@ class Evaluation:
         accepted = next((item for item in self._suppressions if item.covers(rule.name, urn)), None)
         return Finding(rule, level, urn, message, suppression=accepted)
 
-    def unused(self, findings: Iterable[Finding]) -> list[Suppression]:
-        """The exceptions, not ended, that none of the findings needed."""
+    def unused(self, findings: Iterable[Finding], resources: Sequence[Resource]) -> list[Suppression]:
+        """The exceptions for these resources' stack, not ended, that none of the findings needed."""
         used = [finding.suppression for finding in findings if finding.suppression]
-        return [item for item in self._suppressions if item not in used]
+        return [item for item in self._suppressions if item not in used and item.about(root(resources))]
 
 
 def check(rule: Rule, props: Props, options: Options) -> list[str]:

@@ -31,7 +31,7 @@ from policies.data import Undecided, mapping, plain
 from policies.errors import PolicyError
 from policies.evaluate import check, check_stack
 from policies.registry import BY_NAME, RULES
-from policies.rule import Resource, Rule
+from policies.rule import Resource, Rule, root
 from policies.servicer import ByType, listen
 from policies.suppressions import Suppression
 
@@ -46,6 +46,7 @@ class Seen:
     def __init__(self) -> None:
         self._inputs: dict[str, Mapping[str, Any]] = {}
         self._used: dict[str, list[Suppression]] = {}
+        self._needed: set[Suppression] = set()
 
     def inputs(self, urn: str) -> Mapping[str, Any]:
         """What a resource was asked to be, as the resource policies saw it; stack policies are shown outputs only."""
@@ -56,6 +57,11 @@ class Seen:
 
     def used(self, urn: str, exception: Suppression) -> None:
         self._used.setdefault(urn, []).append(exception)
+        self._needed.add(exception)
+
+    def unneeded(self, exceptions: Iterable[Suppression], urn: str) -> list[Suppression]:
+        """The exceptions for the stack of this resource that nothing has needed."""
+        return [item for item in exceptions if item not in self._needed and item.about(urn)]
 
     def take_used(self, urns: Iterable[str]) -> list[tuple[str, Suppression]]:
         """The exceptions that were used for these resources, once."""
@@ -73,7 +79,7 @@ def policies(
     for rule in found:
         own = [item for item in exceptions if item.rule == rule.name and item not in ended]
         made.append(_resource_policy(rule, own, seen) if rule.check else _stack_policy(rule, own, seen))
-    return [*made, *_last(seen)]
+    return [*made, *_last([item for item in exceptions if item not in ended], seen)]
 
 
 def serve() -> None:
@@ -122,7 +128,7 @@ def _resource_policy(rule: Rule, exceptions: Sequence[Suppression], seen: Seen) 
     def validate(args: ResourceValidationArgs, report: ReportViolation) -> None:
         if rule.applies(args.resource_type):
             found = check(rule, _props(args.props), rule.with_options(args.get_config()))
-            _report([(args.urn, message) for message in found], exceptions, seen, report)
+            _report([(args.urn, message) for message in found], exceptions, seen, report, args.urn)
 
     remedy = rule.remedy
     if remedy is None:
@@ -156,22 +162,25 @@ def _stack_policy(rule: Rule, exceptions: Sequence[Suppression], seen: Seen) -> 
             for item in args.resources
         ]
         found = check_stack(rule, resources, rule.with_options(args.get_config()))
-        _report(found, exceptions, seen, report)
+        _report(found, exceptions, seen, report, root(resources))
 
     return StackValidationPolicy(validate=validate, **_about(rule))
 
 
 def _report(
-    found: Sequence[tuple[str, str]], exceptions: Sequence[Suppression], seen: Seen, report: ReportViolation
+    found: Sequence[tuple[str, str]], exceptions: Sequence[Suppression], seen: Seen, report: ReportViolation, top: str
 ) -> None:
-    """Every violation; then, where anything could not be read, the SDK's own error, which has to come last."""
+    """Every violation; then, where anything could not be read, the SDK's own error, which has to come last.
+
+    ``top`` is the URN to which belongs what is said of the whole stack.
+    """
     unread: list[str] = []
     for urn, message in found:
-        accepted = next((item for item in exceptions if item.covers_urn(urn)), None)
+        accepted = next((item for item in exceptions if item.covers_urn(urn or top)), None)
         if isinstance(message, Undecided):
             unread.append(str(message))
         elif accepted:
-            seen.used(urn, accepted)
+            seen.used(urn or top, accepted)
         else:
             report(message, urn or None)
     if unread:
@@ -200,8 +209,8 @@ def _first(ended: Sequence[Suppression], seen: Seen) -> Policy:
     )
 
 
-def _last(seen: Seen) -> list[Policy]:
-    """Tell of the exceptions that the rules before used."""
+def _last(exceptions: Sequence[Suppression], seen: Seen) -> list[Policy]:
+    """Tell of the exceptions that the rules before used, and in the end of those that none did."""
 
     def resource(args: ResourceValidationArgs, report: ReportViolation) -> None:
         for urn, item in seen.take_used([args.urn]):
@@ -211,8 +220,16 @@ def _last(seen: Seen) -> list[Policy]:
         for urn, item in seen.take_used(one.urn for one in args.resources):
             report(str(item), urn)
 
-    title = "An exception to a rule is in use"
+    def unneeded(args: StackValidationArgs, report: ReportViolation) -> None:
+        for one in args.resources:
+            if one.resource_type == STACK_TYPE:
+                for item in seen.unneeded(exceptions, one.urn):
+                    report(f"{item}. Nothing needs it: take it out, or mend the URN.", one.urn)
+
+    used, unused = "An exception to a rule is in use", "An exception to a rule is not needed"
+    about: dict[str, Any] = {"enforcement_level": EnforcementLevel.ADVISORY, "severity": Severity.LOW}
     return [
-        ResourceValidationPolicy("exception-used", title, resource, EnforcementLevel.ADVISORY, severity=Severity.LOW),
-        StackValidationPolicy("exception-used-stack", title, stack, EnforcementLevel.ADVISORY, severity=Severity.LOW),
+        ResourceValidationPolicy("exception-used", used, resource, **about),
+        StackValidationPolicy("exception-used-stack", used, stack, **about),
+        StackValidationPolicy("exception-unused", unused, unneeded, **about),
     ]

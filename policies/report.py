@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, Final
+from urllib.parse import quote
 
 from rich import box
 from rich.console import Console
@@ -150,6 +152,7 @@ def sarif(report: Report, source: str) -> str:
             "level": "error",
             "message": {"text": str(item)},
             "locations": [_location(item.resource, source)],
+            "partialFingerprints": _fingerprints(ENDED, item.rule, item.resource),
         }
         for item in report.ended
     ]
@@ -183,6 +186,7 @@ def _result(finding: Finding, index: int, source: str) -> dict[str, Any]:
         "ruleIndex": index,
         "message": {"text": finding.message},
         "locations": [_location(finding.urn, source)],
+        "partialFingerprints": _fingerprints(finding.rule.name, finding.urn, finding.message),
     }
     if finding.undecided:
         return {**result, "kind": "review", "level": "none"}
@@ -193,10 +197,18 @@ def _result(finding: Finding, index: int, source: str) -> dict[str, Any]:
     return result
 
 
+def _fingerprints(*parts: str) -> dict[str, str]:
+    # By its default, code scanning would take two results of one rule in one line for one; all results are in line 1.
+    return {"primaryLocationLineHash": hashlib.sha256("\0".join(parts).encode()).hexdigest()}
+
+
 def _location(urn: str, source: str) -> dict[str, Any]:
     # The state's file stands for a place in the code, which a state does not know; scanners want one.
     location: dict[str, Any] = {
-        "physicalLocation": {"artifactLocation": {"uri": PurePath(source).as_posix()}, "region": {"startLine": 1}}
+        "physicalLocation": {
+            "artifactLocation": {"uri": quote(PurePath(source).as_posix())},
+            "region": {"startLine": 1},
+        }
     }
     if urn:
         location["logicalLocations"] = [{"fullyQualifiedName": urn, "kind": "resource"}]

@@ -59,6 +59,15 @@ class Resource:
         )
 
 
+def root(resources: Sequence[Resource]) -> str:
+    """The URN of the stack's root, to which belongs what is said of the whole stack; empty where there is no resource."""
+    for resource in resources:
+        head, _, rest = resource.urn.partition("::")
+        project = rest.partition("::")[0]
+        return f"{head}::{project}::pulumi:pulumi:Stack::{project}-{head.rpartition(':')[2]}"
+    return ""
+
+
 @dataclass(frozen=True)
 class Option:
     """A rule's setting: its default and its JSON schema, which both engines and the state checker hold it to."""

@@ -30,13 +30,15 @@ _STACK = "pulumi:pulumi:Stack"
 def resources(document: Any) -> list[tuple[Resource, bool]]:
     """The resources of a state, each with whether this stack manages it (and does not only read it).
 
-    Takes what ``pulumi stack export`` writes, a checkpoint file, or the deployment alone. A resource that only waits to be
-    deleted is left out. Raises StateError.
+    Takes what ``pulumi stack export`` writes, a checkpoint file, or the deployment alone. What only waits to be deleted is left
+    out, and what has been deleted and waits for its replacement. Raises StateError.
     """
     found = mapping(document)
     for key in ("checkpoint", "latest", "deployment"):
         found = mapping(found.get(key)) or found
-    entries = found.get("resources", None if "manifest" not in found else [])
+    entries = found.get("resources")
+    if entries is None and "manifest" in found:
+        entries = []  # an empty stack has none
     if not isinstance(entries, list):
         raise StateError("expected a stack's state, as `pulumi stack export` writes it: it has no resources")
     made: list[tuple[Resource, bool]] = []
@@ -44,7 +46,7 @@ def resources(document: Any) -> list[tuple[Resource, bool]]:
         urn = entry.get("urn") if isinstance(entry, dict) else None
         if not isinstance(urn, str) or urn.count("::") < 3:
             raise StateError(f"resources[{index}]: urn: expected a resource's URN")
-        if not entry.get("delete"):
+        if not (entry.get("delete") or entry.get("pendingReplacement")):
             made.append((_resource(urn, entry), not entry.get("external")))
     return made
 
@@ -64,19 +66,21 @@ def _resource(urn: str, entry: Mapping[str, Any]) -> Resource:
 def check(document: Any, evaluation: Evaluation) -> report.Report:
     """The findings over a state. Raises StateError."""
     found = resources(document)
+    every = [resource for resource, _ in found]
     findings = [
         finding
         for resource, managed in found
         if managed
         for finding in evaluation.resource(Resource(urn=resource.urn, type=resource.type, props=resource.inputs))
     ]
-    findings += evaluation.stack([resource for resource, _ in found])
-    return report.Report(findings, evaluation.ended, evaluation.unused(findings), len(found))
+    only_read = {resource.urn for resource, managed in found if not managed}
+    findings += [finding for finding in evaluation.stack(every) if finding.urn not in only_read]
+    return report.Report(findings, evaluation.ended, evaluation.unused(findings, every), len(found))
 
 
 def _load(path: str) -> Any:
     try:
-        text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
+        text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise StateError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or 'it is not UTF-8'}") from error
     try:

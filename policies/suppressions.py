@@ -7,7 +7,8 @@
         until: 2027-03-31
 
 ``resource`` is a URN, in which ``*`` and ``?`` are wildcards. ``until`` is the last day on which the exception holds; from
-the next day on it suppresses nothing and is itself a violation. $STRONGROOM_POLICY_EXCEPTIONS names another file.
+the next day on it suppresses nothing and is itself a violation. What is said of the whole stack belongs to its root, the
+resource of the type ``pulumi:pulumi:Stack``. $STRONGROOM_POLICY_EXCEPTIONS names another file.
 """
 
 from __future__ import annotations
@@ -48,6 +49,11 @@ class Suppression:
     def covers_urn(self, urn: str) -> bool:
         return bool(_pattern(self.resource).fullmatch(urn))
 
+    def about(self, urn: str) -> bool:
+        """Whether it can be for a resource of the stack that ``urn`` is of."""
+        own, theirs = self.resource.split("::"), urn.split("::")
+        return len(own) < 3 or bool(_pattern("::".join(own[:2])).fullmatch("::".join(theirs[:2])))
+
     def __str__(self) -> str:
         return f"{self.rule} on {self.resource}, until {self.until}: {self.reason}"
 
@@ -69,7 +75,7 @@ def load(path: Path, rules: Iterable[str]) -> tuple[Suppression, ...]:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SuppressionError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no such date, or no UTF-8
         raise SuppressionError(f"{path}: expected YAML: {error}") from error
     if document is None:
         return ()

@@ -41,7 +41,12 @@ def test_all_is_the_level_of_every_rule_that_is_not_given_one() -> None:
     [
         ({"box-sise": "mandatory"}, "box-sise: there is no such rule; did you mean box-size?"),
         ({"box-size": {"limmit": 3}}, "box-size: limmit: there is no such setting; did you mean limit?"),
-        ({"box-size": {"limit": "wide"}}, "box-size: limit: 'wide' is not of type 'number'"),
+        ({"box-size": {"limit": "wide"}}, 'box-size: limit: "wide": expected a number'),
+        ({"box-size": {"colours": "red"}}, 'box-size: colours: "red": expected a list'),
+        (
+            {"box-size": {"zzz": 1}},
+            "box-size: zzz: there is no such setting; expected one of enforcementLevel, limit, colours",
+        ),
         ({"box-size": "loud"}, 'box-size: "loud": expected one of disabled, advisory, mandatory'),
         ({"box-size": {"enforcementLevel": "loud"}}, "enforcementLevel"),
         ({"box-size": "remediate"}, 'box-size: "remediate": expected one of disabled, advisory, mandatory'),
@@ -65,7 +70,12 @@ def test_every_mistake_is_told_at_once() -> None:
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [(None, "cannot be read"), ("{", "expected JSON"), ("[]", "expected an object by rule name")],
+    [
+        (None, "cannot be read"),
+        ("{", "expected JSON"),
+        ("[" * 100_000, "expected JSON"),
+        ("[]", "expected an object by rule name"),
+    ],
 )
 def test_a_file_that_is_none_is_refused(tmp_path: Path, text: str | None, expected: str) -> None:
     file = tmp_path / "dev.json"

@@ -51,7 +51,8 @@ class Pack:
     def analyze_stack(self, *resources: tuple[str, Mapping[str, Any]]) -> list[Any]:
         request = proto.AnalyzeStackRequest()
         for urn, props in resources:
-            resource = request.resources.add(urn=urn, type=TYPE, name=urn.rpartition("::")[2])
+            kind = urn.split("::")[2]
+            resource = request.resources.add(urn=urn, type=kind, name=urn.rpartition("::")[2])
             resource.properties.update(props)
         return list(self._service.AnalyzeStack(request, None).diagnostics)
 
@@ -84,7 +85,7 @@ def test_each_rule_is_a_policy_with_all_that_is_known_of_it() -> None:
 
 def test_names_are_free_for_the_policies_about_exceptions() -> None:
     names = [policy.name for policy in Pack(ALL_RULES).info().policies]
-    assert len(names) == len(set(names)) == len(ALL_RULES) + 3
+    assert len(names) == len(set(names)) == len(ALL_RULES) + 4
 
 
 def test_a_violation_is_reported_with_its_level() -> None:
@@ -202,6 +203,24 @@ def test_an_accepted_violation_of_the_stack_is_reported() -> None:
     service.analyze({"lonely": True})
     (found,) = service.analyze_stack((URN, {}))
     assert found.policyName == "exception-used-stack"
+
+
+def test_what_is_said_of_the_whole_stack_is_accepted_for_its_root() -> None:
+    service = Pack(exceptions=[exception("box-company", resource=STACK[0])])
+    service.configure(box_company=(proto.MANDATORY, {"most": 1}))
+    found = service.analyze_stack((STACK[0], {}), (URN, {}), (f"{URN}2", {}))
+    assert [(item.policyName, item.urn) for item in found] == [("exception-used-stack", STACK[0])]
+
+
+def test_an_exception_that_nothing_needs_is_told_in_its_own_stack_only() -> None:
+    other = exception("box-lid", resource=URN.replace(":dev::", ":production::"))
+    service = Pack(exceptions=[exception("box-lid"), other])
+    service.analyze({"open": False})
+    (found,) = service.analyze_stack((STACK[0], {}), (URN, {}))
+    assert (found.policyName, found.enforcementLevel) == ("exception-unused", proto.ADVISORY)
+    assert found.message.count(URN) == 1
+    service.analyze({"open": True})
+    assert service.analyze_stack((STACK[0], {}), (URN, {})) == []
 
 
 def test_an_exception_that_has_ended_fails_before_anything_is_made_and_accepts_nothing() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from policies import state
+from policies import report, state
 from policies.data import SECRET_SIGNATURE, SIGNATURE
 from policies.registry import BY_NAME, RULES
 from sandbox import offline, policy
@@ -166,14 +166,22 @@ def test_a_checkpoint_and_a_bare_deployment_are_read_too(cli: Any) -> None:
     assert cli({"version": 3, "checkpoint": {"stack": "dev", "latest": bare}})[0] == 1
 
 
+def test_a_byte_order_mark_is_no_hindrance(cli: Any) -> None:
+    assert cli("\ufeff" + json.dumps(ADVISORY))[0] == 0
+
+
 def test_an_empty_stack_passes(cli: Any) -> None:
     assert cli({"version": 3, "deployment": {"manifest": {}, "secrets_providers": {}}})[0] == 0
+    assert cli({"version": 3, "deployment": {"manifest": {}, "resources": None}})[0] == 0
 
 
 def test_what_waits_to_be_deleted_or_is_only_read_is_not_this_stacks(cli: Any) -> None:
     role = MANDATORY["deployment"]["resources"][0]
     assert cli(document({**role, "delete": True}))[0] == 0
+    assert cli(document({**role, "pendingReplacement": True}))[0] == 0
     assert cli(document({**role, "external": True}))[0] == 0
+    _, out, _ = cli(document({**ADVISORY["deployment"]["resources"][0], "external": True}))
+    assert "secret-rotation" not in out, "a secret that another stack manages is rotated there"
 
 
 def test_stack_rules_see_inputs_outputs_and_what_properties_are_made_of() -> None:
@@ -243,6 +251,20 @@ def test_sarif_has_the_rules_and_where_they_are_broken(cli: Any) -> None:
     assert place["physicalLocation"]["artifactLocation"] == {"uri": "state.json"}
 
 
+def test_sarif_tells_results_apart_that_are_in_one_line(cli: Any) -> None:
+    (first,) = (item for item in MANDATORY["deployment"]["resources"] if item["urn"] == ROLE)
+    _, out, _ = cli(document(first, {**first, "urn": f"{ROLE}-2"}), "--format", "sarif")
+    prints = [item["partialFingerprints"]["primaryLocationLineHash"] for item in json.loads(out)["runs"][0]["results"]]
+    assert len(prints) == len(set(prints)) == 2
+
+
+def test_sarif_names_the_file_by_a_uri() -> None:
+    found = state.check(MANDATORY, state.Evaluation(RULES, state.Configuration(RULES)))
+    log = json.loads(report.sarif(found, "a folder/state#1.json"))
+    place = log["runs"][0]["results"][0]["locations"][0]["physicalLocation"]
+    assert place["artifactLocation"]["uri"] == "a%20folder/state%231.json"
+
+
 def test_sarif_marks_undecided_and_accepted_results(cli: Any) -> None:
     accepted = write("e.yaml", EXCEPTION.format(resource=ROLE, until="2999-01-01"))
     unread = {SIGNATURE: SECRET_SIGNATURE, "ciphertext": "v1:x"}
@@ -277,6 +299,19 @@ def test_an_exception_that_has_ended_fails_even_where_nothing_needs_it(cli: Any)
     assert json.loads(out)["runs"][0]["results"][-1]["ruleId"] == "exception-ended"
 
 
+def test_what_is_said_of_the_whole_stack_can_be_accepted_for_its_root(cli: Any) -> None:
+    content = document(entry("urn:pulumi:dev::p::vault:index/mount:Mount::kv", {"path": "kv"}))
+    assert cli(content)[0] == 1
+    text = EXCEPTION.format(resource="urn:pulumi:dev::p::pulumi:pulumi:Stack::p-dev", until="2999-01-01")
+    accepted = write("e.yaml", text.replace("irsa-trust-audience", "vault-audit"))
+    assert cli(content, "--exceptions", accepted)[0] == 0
+
+
+def test_an_exception_of_another_stack_is_of_no_concern(cli: Any) -> None:
+    other = write("e.yaml", EXCEPTION.format(resource=ROLE.replace(":dev::", ":production::"), until="2999-01-01"))
+    assert "exception is not needed" not in cli(ADVISORY, "--exceptions", other)[1]
+
+
 def test_an_exception_that_is_not_needed_is_told(cli: Any) -> None:
     unused = write("e.yaml", EXCEPTION.format(resource=ROLE, until="2999-01-01"))
     code, out, _ = cli(ADVISORY, "--exceptions", unused)
@@ -289,7 +324,7 @@ def test_an_exception_that_is_not_needed_is_told(cli: Any) -> None:
 
 def test_a_state_is_judged_as_the_engine_judges_the_program(tmp_path: Path) -> None:
     program = ROOT / "examples" / "bad_stack"
-    report = policy.check("dev", program)
+    checked = policy.check("dev", program)
     result = run(
         "preview",
         program=program,
@@ -305,7 +340,7 @@ def test_a_state_is_judged_as_the_engine_judges_the_program(tmp_path: Path) -> N
     ]
     configuration = state.Configuration.load(RULES, ROOT / "policies" / "config" / "dev.json")
     found = state.check(document(*entries), state.Evaluation(RULES, configuration))
-    by_engine = {(item.policy, item.urn) for item in report.violations if not item.undecided}
+    by_engine = {(item.policy, item.urn) for item in checked.violations if not item.undecided}
     by_state = {(item.rule.name, item.urn) for item in found.findings if not item.undecided}
     root = next(step.urn for step in result.steps if step.urn.endswith("::bad-stack-dev"))
     assert {(rule, urn or root) for rule, urn in by_state} == by_engine

@@ -82,12 +82,21 @@ def test_a_mistake_is_named(tmp_path: Path, before: str, after: str, expected: s
     assert expected in str(refused.value)
 
 
-@pytest.mark.parametrize("text", ["[", "- a\n", "exceptions: {}\nother: 1\n", None])
+@pytest.mark.parametrize(
+    "text", ["[", "[" * 100_000, "exceptions: 2027-02-30\n", "- a\n", "exceptions: {}\nother: 1\n", None]
+)
 def test_what_is_no_exceptions_file_is_refused(tmp_path: Path, text: str | None) -> None:
     file = tmp_path / "exceptions.yaml"
     if text is not None:
         file.write_text(text)
     with pytest.raises(SuppressionError, match=r"exceptions\.yaml"):
+        suppressions.load(file, NAMES)
+
+
+def test_an_exceptions_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "exceptions.yaml"
+    file.write_bytes(b"\xff\xfe")
+    with pytest.raises(SuppressionError, match=r"exceptions\.yaml: expected YAML"):
         suppressions.load(file, NAMES)
 
 
@@ -120,7 +129,8 @@ def test_an_exception_is_for_its_rule_only() -> None:
 def test_an_exception_that_nothing_needs_is_told() -> None:
     used, unused = exception(), exception(rule="box-lid")
     found = evaluation(used, unused)
-    assert found.unused(list(found.resource(box(size=20)))) == [unused]
+    here = box(size=20)
+    assert found.unused(list(found.resource(here)), [here]) == [unused]
 
 
 def test_a_stack_rules_violation_can_be_accepted() -> None:

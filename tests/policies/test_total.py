@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pulumi_policy.proxy import unknown_checking_proxy
 
-from policies.data import SECRET, SECRET_SIGNATURE, SIGNATURE, UNKNOWN, UNKNOWN_TEXTS, mapping, plain
+from policies.data import SECRET, SECRET_SIGNATURE, SIGNATURE, UNKNOWN, UNKNOWN_TEXTS, mapping, plain, violations
 from policies.registry import RULES
 from policies.rule import Resource, Rule
 
@@ -32,7 +32,8 @@ KEYS = sorted(
     rotationPeriod rotationRules rules scheduleExpression sealedsecrets.bitnami.com/cluster-wide secretBinary secretId
     secretKeyRef secretRef secretString server serviceAccountRef serviceAccountTokenCreate skipTlsVerify sourceRef
     spec stringData sts:ExternalId tags tagsAll template tokenMaxTtl tokenPeriod tokenSecretRef tokenTtl ttl type url
-    valueFrom valueYamlFiles values vault verbs version
+    valueFrom valueYamlFiles values vault verbs version NotAction commandArgs fetchOpts keyrenewperiod policyArns policyNames
+    postgresqls roleName scheduleExpression scopedNamespace scopedRBAC stringData tokenExplicitMaxTtl value
     """.split()  # noqa: SIM905 as a list it is a page long
 )
 WORDS = (
@@ -103,6 +104,20 @@ def test_every_rule_ends_without_raising_and_shows_no_value(
 ) -> None:
     for rule in RULES:
         shows_no_value(rule, messages(rule, mapping(plain(props)), mapping(plain(other)), config))
+
+
+@quick
+@given(properties())
+def test_what_a_remedy_mends_is_no_violation_any_more(props: dict[str, Any]) -> None:
+    for rule in RULES:
+        if rule.check is None or rule.remedy is None:
+            continue
+        options = rule.with_options()
+        given = mapping(plain(props))
+        changes = rule.remedy(given, options)
+        left = list(violations(rule.check({**given, **changes}, options)))
+        assert not [message for message in left if message.partition(":")[0] in changes], rule.name
+        assert bool(changes) or rule.name == "vault-kubernetes-token-ttl" or not left, rule.name
 
 
 @quick
