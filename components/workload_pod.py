@@ -6,6 +6,7 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as k8s
 
+from components.durations import parse_duration
 from components.errors import ArgumentError
 from components.platform import SecretPlatform
 from components.vault.agent_injection import SECRETS_FOLDER, Injection, inject
@@ -27,14 +28,18 @@ def check_platform(workload: str, platform: SecretPlatform) -> None:
 
 
 def injection_of(platform: SecretPlatform, login_role: str, secrets: Sequence[WorkloadSecretArgs]) -> Injection:
-    """What the agent does for these secrets, all of the delivery `agent`. Raises InjectionError."""
+    """What the agent does for these secrets, all of the delivery `agent`. Raises ArgumentError.
+
+    An agent reads all static values at one interval: the shortest of their ``refresh_interval``.
+    """
     database = platform.database
+    intervals = [secret["refresh_interval"] for secret in secrets if "refresh_interval" in secret]
     injection = inject(
         login_role,
         auth_path=f"auth/{platform.auth.mount}",
         address=platform.vault["address"],
         audience=platform.audiences[0],
-        static_interval=next((secret["refresh_interval"] for secret in secrets if "refresh_interval" in secret), None),
+        static_interval=min(intervals, key=lambda text: parse_duration(text, "refresh_interval"), default=None),
     )
     for secret in secrets:
         options: dict[str, Any] = {
@@ -42,19 +47,22 @@ def injection_of(platform: SecretPlatform, login_role: str, secrets: Sequence[Wo
             "mode": secret.get("file_mode"),
             "command": secret.get("command"),
         }
-        if "database_role" in secret:
-            injection = injection.database(
-                secret["name"],
-                role=secret["database_role"],
-                mount=database.mount,
-                host=database.host,
-                port=database.port,
-                database=database.database,
-                ssl_mode=database.ssl_mode.value,
-                **options,
-            )
-        else:
-            injection = injection.kv(secret["name"], path=secret["kv_path"], mount=platform.kv.mount, **options)
+        try:
+            if "database_role" in secret:
+                injection = injection.database(
+                    secret["name"],
+                    role=secret["database_role"],
+                    mount=database.mount,
+                    host=database.host,
+                    port=database.port,
+                    database=database.database,
+                    ssl_mode=database.ssl_mode.value,
+                    **options,
+                )
+            else:
+                injection = injection.kv(secret["name"], path=secret["kv_path"], mount=platform.kv.mount, **options)
+        except ArgumentError as error:
+            raise ArgumentError(f"{login_role}: {secret['name']}: {error}") from error
     return injection
 
 

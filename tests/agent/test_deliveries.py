@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from components.platform import SecretPlatform
+from components.sops.decrypt import SopsError
+from components.workload import Workload
 from components.workload_secrets import Delivery, check_secrets, delivery_of, described, kv_path_of, source_of
 
 ROLES: Any = {"app": {"name": "app", "default_ttl": "1h", "max_ttl": "24h"}}
@@ -64,3 +67,70 @@ def test_an_agents_token_must_outlive_its_leases_too() -> None:
 def test_a_sops_file_is_kept_below_its_workload() -> None:
     assert kv_path_of({"name": "smtp", "sops_file": "x.yaml"}, "production", "mailer") == "production/mailer/smtp"
     assert kv_path_of({"name": "a", "aws_secret": "x"}, "production", "mailer") is None
+
+
+PLATFORM: Any = {
+    "account": {"account_id": "111122223333", "region": "eu-central-1"},
+    "cluster": {"issuer": "https://issuer.example.com/id"},
+    "vault": {"address": "https://vault.internal:8200"},
+    "namespaces": ["production"],
+    "injector": {},
+    "sealed_secrets": {},
+    "database": {
+        "connection_name": "myapp",
+        "host": "postgres.internal",
+        "database": "myapp",
+        "username": "vault_admin",
+        "password": "first",
+        "roles": [ROLES["app"]],
+    },
+}
+AGENT_KV: Any = {"name": "config", "delivery": "agent", "kv_path": "production/api"}
+
+
+def workload(*secrets: Any) -> Any:
+    def program() -> None:
+        platform = SecretPlatform("platform", PLATFORM)
+        args: Any = {"platform": platform, "workload_name": "api", "namespace": "production", "secrets": secrets}
+        Workload("api", args)
+
+    return program
+
+
+@pytest.mark.parametrize(
+    ("secret", "words"),
+    [
+        ({**AGENT_KV, "file_mode": "999"}, "production-api: config: mode: '999' is not a file mode"),
+        ({**AGENT_KV, "template": "nothing"}, "config: template: that of 'config' reads nothing"),
+        ({**AGENT_KV, "name": "c" * 42}, "name: 'c+' becomes a file name"),
+        ({**AGENT_KV, "name": "file-config"}, "name: 'file-config' becomes a file name"),
+        ({"name": "a", "delivery": "sealed", "sealed_file": "absent.yaml"}, r"file: .*absent\.yaml cannot be read"),
+        ({"name": "a", "delivery": "sealed", "generate": ["K"]}, "certificate: 'api-a' needs the sealing certificate"),
+        ({"name": "a", "delivery": "sops", "sops_file": "absent.yaml"}, r"absent\.yaml: no such file"),
+    ],
+)
+def test_what_a_delivery_cannot_do_with_its_options_is_refused_before_a_pod_asks(
+    registered: Any, secret: Any, words: str
+) -> None:
+    """Also where the workload has no image, so that the kit makes no pod for it."""
+    with pytest.raises((ValueError, SopsError), match=words):
+        registered(workload(secret))
+
+
+def test_an_agent_reads_as_often_as_the_most_hasty_secret_wants(registered: Any) -> None:
+    made: list[Workload] = []
+
+    def program() -> None:
+        secrets = [{**AGENT_KV, "name": name, "refresh_interval": often} for name, often in (("a", "1h"), ("b", "90s"))]
+        args: Any = {
+            "platform": SecretPlatform("platform", PLATFORM),
+            "workload_name": "api",
+            "namespace": "production",
+            "secrets": secrets,
+        }
+        made.append(Workload("api", args))
+
+    registered(program)
+    injection = made[0].injection()
+    assert injection is not None
+    assert injection.static_interval == "1m30s"
