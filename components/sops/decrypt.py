@@ -111,7 +111,7 @@ def _error(arguments: Sequence[str], stderr: str) -> SopsError:
     if "generate data key" in words:
         return SopsError(
             f"{target}: it cannot be encrypted to every recipient; log in to AWS or Vault, with the right to encrypt with "
-            f"their keys. sops says: {words[:400]}"
+            f"their keys. sops says: {words[:600]}"
         )
     if "data key" in words:
         return SopsKeyMissing(

@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
-from components.sops.decrypt import SopsKeyMissing, SopsTampered, decrypt
+from components.sops.decrypt import SopsKeyMissing, SopsTampered, decrypt, run_sops
+from gitops.errors import SopsCommandError
 from gitops.sops import files
+from sandbox.servers.openbao import seal, unseal
 from tests.gitops.contents import CONTENT, FORMATS, written
 from tests.gitops.key_services import KINDS, KeyServices
 from tests.gitops.stack import Stack
@@ -170,7 +172,7 @@ def test_reading_opens_no_file_for_writing(key_services: KeyServices, tmp_path: 
 @pytest.mark.parametrize("repository", KINDS, indirect=True)
 @pytest.mark.usefixtures("environment")
 def test_without_its_own_key_or_changed_by_hand_no_kind_of_file_opens(
-    repository: Path, key_services: KeyServices, request: pytest.FixtureRequest
+    repository: Path, key_services: KeyServices, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kind = request.node.callspec.params["repository"]
     path = encrypted(repository, "app.yaml", f"one: {SECRET}\ntwo: other\n")
@@ -197,11 +199,44 @@ def test_without_its_own_key_or_changed_by_hand_no_kind_of_file_opens(
         decrypt(path, environment=wrong)
     assert SECRET not in str(caught.value)
 
+    if kind != "age":  # to encrypt needs no secret of age
+        new = path.with_name("new.yaml")
+        new.write_text(f"one: {SECRET}\n")
+        with monkeypatch.context() as denied:
+            for name, value in wrong.items():
+                denied.setenv(name, value)
+            with pytest.raises(SopsCommandError, match="to every recipient") as caught:
+                files.encrypt(repository, [new])
+        assert SECRET not in str(caught.value)
+        assert new.read_text() == f"one: {SECRET}\n"
+    if kind == "transit":
+        with pytest.raises(SopsKeyMissing, match=r"no key at hand opens it.*/nowhere\.pem"):
+            decrypt(path, environment={**bare, **key_services.environment(kind), "VAULT_CACERT": "/nowhere.pem"})
+
     lines = path.read_text().splitlines()
     lines[0], lines[1] = lines[1].replace("two:", "one:"), lines[0].replace("one:", "two:")
     path.write_text("\n".join(lines) + "\n")
     with pytest.raises(SopsTampered, match="changed outside of sops"):
         decrypt(path)
+
+
+def test_a_vault_that_is_sealed_is_told_and_the_file_opens_once_it_is_not(
+    key_services: KeyServices, tmp_path: Path
+) -> None:
+    environment = {"PATH": os.environ["PATH"], **key_services.environment("transit")}
+    for name in [name for name in environment if name.startswith("AWS_")]:
+        del environment[name]
+    path = tmp_path / "app.yaml"
+    path.write_text(f"password: {SECRET}\n")
+    recipient = key_services.recipients["transit"]
+    path.write_bytes(run_sops(["encrypt", "--hc-vault-transit", recipient, str(path)], environment=environment))
+    seal(key_services.state_dir, key_services.endpoint)
+    try:
+        with pytest.raises(SopsKeyMissing, match="Vault is sealed"):
+            decrypt(path, environment=environment)
+    finally:
+        unseal(key_services.state_dir, key_services.endpoint)
+    assert decrypt(path, environment=environment) == {"password": SECRET}
 
 
 def test_a_file_goes_from_one_kind_of_key_to_another(
