@@ -5,7 +5,9 @@ field, unknown keys are refused, and what must fit together is checked by the ve
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import pulumi
@@ -16,16 +18,21 @@ from pydantic.alias_generators import to_camel
 from components.aws.account import AwsAccountArgs
 from components.aws.account import checked as checked_account
 from components.aws.documents import issuer_host
+from components.aws.irsa_role import check as check_iam_role
 from components.aws.oidc_provider import OidcProviderMode
 from components.durations import parse_duration
-from components.errors import ComponentError, ConfigError
+from components.errors import ArgumentError, ComponentError, ConfigError
+from components.kubernetes.external_secrets_operator import chart_values
+from components.kubernetes.sealed_secrets_controller import SealedSecretsControllerArgs, controller_values
 from components.names import dns_label, dns_name, https_url, vault_path
 from components.platform import SecretPlatformArgs, check_audit_file
+from components.vault.agent_injector import VaultAgentInjectorArgs, injector_values
 from components.vault.database_engine import PostgresRoleArgs, VaultDatabaseEngineArgs, check_connection, check_roles
 from components.vault.kubernetes_auth import ReviewerMode, VaultKubernetesAuthArgs
 from components.vault.kubernetes_auth import check as check_auth
+from components.vault.kubernetes_role import check as check_vault_role
 from components.vault.postgres import SslMode, TablePrivilege
-from components.workload_secrets import Claims, Delivery, WorkloadSecretArgs, check_secrets
+from components.workload_secrets import Claims, Delivery, WorkloadSecretArgs, check_secrets, identity
 
 
 def _structured(value: Any) -> Any:
@@ -229,6 +236,20 @@ def parse(values: Mapping[str, Any]) -> StackConfig:
     return config
 
 
+# The components' arguments as the keys that they come from: their errors are shown to whoever writes the configuration.
+_KEYS = {
+    name: str(field.alias)
+    for model in (StackConfig, DatabaseRole, WorkloadEntry, WorkloadSecret)
+    for name, field in model.model_fields.items()
+    if "_" in name
+} | {
+    "allow_unencrypted": "allowUnencryptedDatabase",
+    "key_period": "sealingKeyPeriod",
+    "ssl_mode": "databaseSslMode",
+    "token_max_ttl": "vaultTokenTtl",
+    "token_ttl": "vaultTokenTtl",
+}
+_KEY = re.compile(rf"\b({'|'.join(_KEYS)})\b")
 STRUCTURED = ("namespaces", "databaseRoles", "workloads")
 
 
@@ -260,12 +281,19 @@ def _contradictions(config: StackConfig) -> list[str]:
         try:
             function()
         except ComponentError as error:
-            problems.append(f"{key}: {error}")
+            problems.append(f"{key}: {_KEY.sub(lambda found: _KEYS[found[0]], str(error))}")
 
     check("awsAccountId, awsRegion", lambda: checked_account(config.account()))
     check("clusterIssuer", lambda: issuer_host(config.cluster_issuer))
     check("kvMount", lambda: vault_path(config.kv_mount, "kvMount"))
     check("vaultTokenTtl", lambda: parse_duration(config.vault_token_ttl, "vaultTokenTtl"))
+    check("operatorReplicas", lambda: chart_values({"replicas": config.operator_replicas}))
+    if config.uses(Delivery.AGENT):
+        injector: VaultAgentInjectorArgs = {"vault_address": config.vault_address, "replicas": config.injector_replicas}
+        check("injectorReplicas", lambda: injector_values("injector", injector))
+    if config.uses(Delivery.SEALED):
+        controller: SealedSecretsControllerArgs = {"key_period": config.sealing_key_period}
+        check("sealingKeyPeriod", lambda: controller_values("controller", controller))
     check("vaultAddress", lambda: https_url(config.vault_address, "vaultAddress"))
     check("vaultAuditFile", lambda: check_audit_file(config.vault_audit_file))
     check("kubernetesHost, vaultReviewer", lambda: check_auth(config.kubernetes_auth()))
@@ -300,3 +328,35 @@ def _check_workload(
         token_ttl=config.vault_token_ttl,
     )
     claims.take(workload.name, workload.namespace, secrets)
+    name = identity(workload.namespace, workload.name)
+    check_vault_role(
+        {
+            "auth_mount": config.auth_mount,
+            "role_name": name,
+            "namespace": workload.namespace,
+            "service_account": workload.name,
+            "policies": [name],
+            "audience": config.vault_audience,
+            "token_ttl": config.vault_token_ttl,
+        }
+    )
+    if any("aws_secret" in secret for secret in secrets):
+        check_iam_role(
+            {
+                "account": config.account(),
+                "issuer": config.cluster_issuer,
+                "role_name": config.role_prefix + name,
+                "namespace": workload.namespace,
+                "service_account": workload.name,
+                "path": config.role_path,
+                "permissions_boundary": config.permissions_boundary,
+            }
+        )
+    if workload.image:
+        dns_label(workload.name, "name")  # the value of a label, too
+        if any(character.isspace() for character in workload.image):
+            raise ArgumentError(f"image: {workload.image!r} is no image's name; expected REGISTRY/NAME:TAG")
+    for secret in secrets:
+        for key in ("sops_file", "sealed_file"):
+            if key in secret and not (file := Path(config.repository) / secret[key]).is_file():
+                raise ArgumentError(f"{workload.name}: {secret['name']}: {key}: {str(file)!r} is not there")

@@ -4,10 +4,13 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import NotRequired, TypedDict
 
+from components.aws.documents import secret_name
 from components.durations import format_duration, parse_duration
 from components.errors import ArgumentError
 from components.lifetimes import check_rotation, check_token
 from components.names import dns_name
+from components.sealing import SECRET_KEY
+from components.vault.agent_injection import inject
 from components.vault.database_engine import PostgresRoleArgs
 from components.vault.policies import kv_data_path
 
@@ -207,6 +210,16 @@ def _check_secret(
         check_token(token_ttl=token_ttl, lease_ttl=role["default_ttl"], of=label)
     elif "kv_path" in secret:
         kv_data_path("mount", secret["kv_path"])
+    elif source == "aws_secret":
+        secret_name(secret["aws_secret"])
+    generated = secret.get("generate", ())
+    for key in generated:
+        if not SECRET_KEY.fullmatch(key):
+            raise ArgumentError(
+                f"{label}: generate: {key!r} cannot be a key; expected letters, digits, '-', '_' and '.'"
+            )
+    if len(set(generated)) < len(generated):
+        raise ArgumentError(f"{label}: generate: a key is given twice; each key once")
     if secret.get("existing", False) and (source != "aws_secret" or secret.get("generate")):
         raise ArgumentError(
             f"{label}: existing: says that a secret in Secrets Manager has its value already; leave out existing or generate"
@@ -219,6 +232,16 @@ def _check_agent_options(label: str, secret: WorkloadSecretArgs, source: str, de
             raise ArgumentError(
                 f"{label}: refresh_interval: the agent renews a lease by itself and replaces it at its end; leave it out"
             )
+        try:
+            inject("any").kv(
+                secret["name"],
+                path="any",
+                template=secret.get("template"),
+                mode=secret.get("file_mode"),
+                command=secret.get("command"),
+            )
+        except ArgumentError as error:
+            raise ArgumentError(f"{label}: {error}") from None
         return
     for option in ("template", "file_mode", "command"):
         if option in secret:

@@ -88,13 +88,18 @@ def trust_policy(
 
 def secret_arn_pattern(account: AwsAccountArgs, name: str) -> str:
     """The ARN of the secret with exactly this name, its random end as ``-??????``. Raises UnsafeError, ArgumentError."""
+    return arn(account, "secretsmanager", f"secret:{secret_name(name)}{ARN_SUFFIX}")
+
+
+def secret_name(name: str) -> str:
+    """The name, where it is one of a single secret. Raises UnsafeError, ArgumentError."""
     if any(character in name for character in "*?"):
         raise UnsafeError(
             f"name: {name!r} holds a wildcard; name each secret, or grant a path with allow_prefix=True and a prefix"
         )
     if not _SECRET_NAME.fullmatch(name):
         raise ArgumentError(f"name: {name!r} is not a name in Secrets Manager; expected letters, digits and /_+=.@-")
-    return arn(account, "secretsmanager", f"secret:{name}{ARN_SUFFIX}")
+    return name
 
 
 def secret_prefix_pattern(account: AwsAccountArgs, prefix: str, *, allow_prefix: bool = False) -> str:

@@ -1,5 +1,6 @@
 """An IAM role for one service account, assumed with its projected token (IAM roles for service accounts)."""
 
+import re
 from typing import NotRequired, TypedDict
 
 import pulumi
@@ -10,6 +11,10 @@ from components.aws.documents import trust_policy
 from components.durations import parse_duration
 from components.errors import ArgumentError
 
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+_ROLE_NAME = re.compile(r"[A-Za-z0-9_+=,.@-]{1,64}")
+_PATH = re.compile(r"/|/[!-~]{1,510}/")
+_POLICY_ARN = re.compile(r"arn:[a-z-]+:iam::(\d{12}|aws):policy/[!-~]+")
 SESSION_SECONDS = (3600, 43200)  # what IAM accepts as a role's maximum
 
 
@@ -54,14 +59,8 @@ class IrsaRole(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: IrsaRoleArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("strongroom:aws:IrsaRole", name, {}, opts)
+        check(args)
         path = args.get("path") or "/"
-        if not (path.startswith("/") and path.endswith("/")):
-            raise ArgumentError(f"path: {path!r} must start and end with '/', such as '/workloads/'")
-        if not 0 < len(args["role_name"]) <= 64:
-            raise ArgumentError(f"role_name: {args['role_name']!r} must have 1 to 64 characters")
-        session = parse_duration(args.get("max_session_duration", "1h"), "max_session_duration")
-        if not SESSION_SECONDS[0] <= session <= SESSION_SECONDS[1]:
-            raise ArgumentError(f"max_session_duration: {args['max_session_duration']!r} is not between '1h' and '12h'")
         trust = trust_policy(
             args["account"],
             issuer=args["issuer"],
@@ -75,7 +74,7 @@ class IrsaRole(pulumi.ComponentResource):
             name=args["role_name"],
             path=path,
             assume_role_policy=trust,
-            max_session_duration=session,
+            max_session_duration=parse_duration(args.get("max_session_duration", "1h"), "max_session_duration"),
             permissions_boundary=args.get("permissions_boundary") or None,
             description=f"Assumed by {args['namespace']}/{args['service_account']} only",
             tags=args.get("tags", {}),
@@ -84,3 +83,22 @@ class IrsaRole(pulumi.ComponentResource):
         self.arn = arn(args["account"], "iam", f"role{path}{args['role_name']}", regional=False)
         self.role_name = role.name
         self.register_outputs({"arn": self.arn, "roleName": self.role_name})
+
+
+def check(args: IrsaRoleArgs) -> None:
+    """What IAM would refuse, before the first resource. Raises ArgumentError, DurationError."""
+    path = args.get("path") or "/"
+    if not _PATH.fullmatch(path):
+        raise ArgumentError(f"path: {path!r} must start and end with '/', such as '/workloads/'")
+    if not _ROLE_NAME.fullmatch(args["role_name"]):
+        raise ArgumentError(
+            f"role_name: {args['role_name']!r} must have 1 to 64 characters, letters, digits and +=,.@_-"
+        )
+    boundary = args.get("permissions_boundary")
+    if boundary and not _POLICY_ARN.fullmatch(boundary):
+        raise ArgumentError(
+            f"permissions_boundary: {boundary!r} is no policy's ARN; expected arn:aws:iam::ACCOUNT:policy/NAME"
+        )
+    session = parse_duration(args.get("max_session_duration", "1h"), "max_session_duration")
+    if not SESSION_SECONDS[0] <= session <= SESSION_SECONDS[1]:
+        raise ArgumentError(f"max_session_duration: {args['max_session_duration']!r} is not between '1h' and '12h'")

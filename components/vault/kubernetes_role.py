@@ -47,28 +47,14 @@ class VaultKubernetesRole(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: VaultKubernetesRoleArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("strongroom:vault:KubernetesRole", name, {}, opts)
-        role_name = vault_name(args["role_name"], "role_name")
-        for argument in ("namespace", "service_account"):
-            if "*" in str(args[argument]):
-                raise UnsafeError(
-                    f"{argument}: '*' lets every workload log in as {role_name!r}; name one service account"
-                )
-        audience = args.get("audience", DEFAULT_AUDIENCE)
-        if not audience and not args.get("allow_any_audience", False):
-            raise UnsafeError(
-                "audience: it is empty, so a token made for another system logs in too; name one, "
-                "or say allow_any_audience=True"
-            )
-        if not args["policies"]:
-            raise ArgumentError(f"policies: {role_name!r} has none, so its tokens may do nothing; give at least one")
-        ttl, max_ttl = _token_ttls(args)
+        ttl, max_ttl = check(args)
         role = vault.kubernetes.AuthBackendRole(
             f"{name}-role",
             backend=args["auth_mount"],
-            role_name=role_name,
-            bound_service_account_names=[dns_name(args["service_account"], "service_account")],
-            bound_service_account_namespaces=[dns_label(args["namespace"], "namespace")],
-            audience=audience or None,
+            role_name=args["role_name"],
+            bound_service_account_names=[args["service_account"]],
+            bound_service_account_namespaces=[args["namespace"]],
+            audience=args.get("audience", DEFAULT_AUDIENCE) or None,
             token_policies=list(args["policies"]),
             token_ttl=ttl,
             token_max_ttl=max_ttl,
@@ -76,6 +62,24 @@ class VaultKubernetesRole(pulumi.ComponentResource):
         )
         self.role_name = role.role_name
         self.register_outputs({"roleName": self.role_name})
+
+
+def check(args: VaultKubernetesRoleArgs) -> tuple[int, int]:
+    """TTL and maximum TTL in seconds, where all arguments fit. Raises UnsafeError, ArgumentError and others."""
+    role_name = vault_name(args["role_name"], "role_name")
+    for argument in ("namespace", "service_account"):
+        if "*" in str(args[argument]):
+            raise UnsafeError(f"{argument}: '*' lets every workload log in as {role_name!r}; name one service account")
+    dns_name(args["service_account"], "service_account")
+    dns_label(args["namespace"], "namespace")
+    if not args.get("audience", DEFAULT_AUDIENCE) and not args.get("allow_any_audience", False):
+        raise UnsafeError(
+            "audience: it is empty, so a token made for another system logs in too; name one, "
+            "or say allow_any_audience=True"
+        )
+    if not args["policies"]:
+        raise ArgumentError(f"policies: {role_name!r} has none, so its tokens may do nothing; give at least one")
+    return _token_ttls(args)
 
 
 def _token_ttls(args: VaultKubernetesRoleArgs) -> tuple[int, int]:

@@ -32,16 +32,18 @@ CASES = [
     pytest.param(without("namespaces"), ["namespaces", "missing"], id="missing value"),
     pytest.param(
         put("databaseRoles", [{"name": "app-readwrite", "defaultTtl": "2h", "maxTtl": "1h"}]),
-        ["databaseRoles", "default_ttl '2h' is longer than max_ttl '1h'", "raise max_ttl"],
+        ["databaseRoles", "defaultTtl '2h' is longer than maxTtl '1h'", "raise maxTtl"],
         id="default above max",
     ),
     pytest.param(
         first_secret(refreshInterval="23s"),
-        ["workloads[0]", "db-creds", "refresh_interval '23s' and rollout_time '5s'", "default_ttl '24s'", "lower"],
+        ["workloads[0]", "db-creds", "refreshInterval '23s' and rolloutTime '5s'", "defaultTtl '24s'", "lower"],
         id="refresh does not fit",
     ),
-    pytest.param(put("vaultTokenTtl", "10s"), ["token_ttl '10s'", "default_ttl '24s'", "raise token_ttl"], id="token"),
-    pytest.param(first_secret(refreshInterval="often"), ["refresh_interval: 'often'", "45m"], id="no duration"),
+    pytest.param(
+        put("vaultTokenTtl", "10s"), ["vaultTokenTtl '10s'", "defaultTtl '24s'", "raise vaultTokenTtl"], id="token"
+    ),
+    pytest.param(first_secret(refreshInterval="often"), ["refreshInterval: 'often'", "45m"], id="no duration"),
     pytest.param(first_secret(keyPath="x"), ["workloads[0].secrets[0].keyPath", "unknown key"], id="unknown field"),
     pytest.param(first_secret(databaseRole="nope"), ["'nope'", "app-readonly, app-readwrite"], id="unknown role"),
     pytest.param(put("namespaces", ["elsewhere"]), ["workloads[0]", "'production'", "elsewhere"], id="namespace"),

@@ -47,6 +47,10 @@ def test_the_schema_and_the_loader_know_the_same_keys() -> None:
 SECRETS = [{"name": "db", "databaseRole": "app-readwrite"}]
 
 
+def one_workload(*secrets: dict[str, Any], name: str = "a", **more: Any) -> dict[str, Any]:
+    return {"workloads": [{"name": name, "namespace": "production", "secrets": secrets or SECRETS, **more}]}
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
@@ -55,7 +59,7 @@ SECRETS = [{"name": "db", "databaseRole": "app-readwrite"}]
         ({"vaultAddress": "http://vault"}, "vaultAddress: .*https://"),
         ({"awsAccountId": "12"}, "awsAccountId, awsRegion: account_id: '12'.*twelve digits"),
         ({"oidcProvider": "steal"}, "oidcProvider: input should be 'create' or 'adopt', got 'steal'"),
-        ({"databaseSslMode": "disable"}, "allow_unencrypted"),
+        ({"databaseSslMode": "disable"}, "allowUnencryptedDatabase"),
         ({"vaultTokenTtl": "soon"}, "vaultTokenTtl: 'soon' is not a duration"),
         ({"databaseRoles": "[]"}, "databaseRoles: roles: "),
         (
@@ -70,17 +74,41 @@ SECRETS = [{"name": "db", "databaseRole": "app-readwrite"}]
                     {"name": "a", "namespace": "production", "secrets": [{**SECRETS[0], "refreshInterval": "59m"}]}
                 ]
             },
-            r"workloads\[0\]: a: db: refresh_interval '59m' and rollout_time '10m'.*default_ttl '1h'",
+            r"workloads\[0\]: a: db: refreshInterval '59m' and rolloutTime '10m'.*defaultTtl '1h'",
         ),
         (
             {"databaseRoles": [{"name": "app-readwrite", "defaultTtl": "2h", "maxTtl": "1h"}]},
-            "default_ttl '2h' is longer than max_ttl '1h'",
+            "defaultTtl '2h' is longer than maxTtl '1h'",
         ),
         (
             {"workloads": [{"name": name, "namespace": "production", "secrets": SECRETS} for name in ("a", "b")]},
             r"workloads\[1\]: production/b: db: name: 'production/db' is made by production/a: db; .*give it another",
         ),
-        ({"vaultTokenTtl": "30m"}, "token_ttl '30m' is shorter"),
+        ({"vaultTokenTtl": "30m"}, "vaultTokenTtl '30m' is shorter"),
+        ({"vaultTokenTtl": "48h"}, r"workloads\[0\]: vaultTokenTtl: '48h' is longer than 24h"),
+        ({"vaultAudience": ""}, r"workloads\[0\]: audience: it is empty"),
+        ({"operatorReplicas": 0}, "operatorReplicas: replicas: 0 runs nothing"),
+        (
+            {"injectorReplicas": 0, **one_workload({**SECRETS[0], "delivery": "agent"})},
+            "injectorReplicas: replicas: .* has 0; expected at least 1",
+        ),
+        (
+            {"sealingKeyPeriod": "soon", **one_workload({"name": "s", "delivery": "sealed", "generate": ["A"]})},
+            "sealingKeyPeriod: sealingKeyPeriod: 'soon' is not a duration",
+        ),
+        ({"rolePath": "workloads"}, r"workloads\[0\]: path: 'workloads' must start and end with '/'"),
+        ({"rolePrefix": "x" * 60}, "role_name: 'x+production-payment-api' must have 1 to 64 characters"),
+        ({"permissionsBoundary": "boundary"}, "permissionsBoundary: 'boundary' is no policy's ARN"),
+        (one_workload(image="two words"), "image: 'two words' is no image's name"),
+        (one_workload({**SECRETS[0], "delivery": "agent", "fileMode": "999"}), "a: db: mode: '999' is not a file mode"),
+        (one_workload({"name": "p", "awsSecret": "production/*"}), "'production/\\*' holds a wildcard"),
+        (one_workload({"name": "c", "kvPath": "c", "generate": ["A B"]}), "a: c: generate: 'A B' cannot be a key"),
+        (one_workload({"name": "c", "kvPath": "c", "generate": ["A", "A"]}), "generate: a key is given twice"),
+        (one_workload({"name": "s", "delivery": "sops", "sopsFile": "no.yaml"}), "sopsFile: 'no.yaml' is not there"),
+        (
+            one_workload({"name": "s", "delivery": "sealed", "sealedFile": "no.yaml"}),
+            "sealedFile: 'no.yaml' is not there",
+        ),
         ({"databasePassword": ""}, "databasePassword: missing; set it with `pulumi config set --secret"),
     ],
 )
