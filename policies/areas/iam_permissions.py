@@ -135,8 +135,9 @@ def check_decrypt_all(props: Props, options: Options) -> Iterable[str]:
 
 def _every(statement: Statement, service: str, kind: str) -> bool:
     """Whether a resource is a wildcard over all of a kind ("key/"), if only those of one region or account."""
+    tails = (tail(found, service) for found in texts(list(statement.resources)))
     # A name that nothing has, so that only a wildcard matches it.
-    return any(glob(tail(found, service)).fullmatch(f"{kind}\0") for found in texts(list(statement.resources)))
+    return any("*" in found and glob(found).fullmatch(f"{kind}\0") for found in tails)
 
 
 def check_via_service(props: Props, options: Options) -> Iterable[str]:

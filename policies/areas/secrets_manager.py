@@ -27,13 +27,18 @@ def check_customer_key(props: Props, options: Options) -> Iterable[str]:
 
 def check_rotation(resources: Sequence[Resource], options: Options) -> Iterable[tuple[str, str]]:
     tags = options.names("exemptTags")
-    rotations = [found for found in resources if found.type == ROTATION]
-    unread = any(opaque(found.asked.get("secretId")) and not found.depends.get("secretId") for found in rotations)
+    rotated: set[Any] = set()  # URNs, ARNs and names of what the stack's rotations are about
+    unread = False
+    for rotation in (found for found in resources if found.type == ROTATION):
+        made_of, given = rotation.depends.get("secretId", ()), rotation.asked.get("secretId")
+        rotated.update(made_of, *([text(props.get("secretId"))] for props in (rotation.props, rotation.inputs)))
+        unread = unread or (opaque(given) and not made_of)
     for secret in resources:
         given = secret.asked.get("tags")
         if secret.type != SECRET or any(tag in mapping(given) for tag in tags):
             continue
-        if any(rotation.refers("secretId", secret, "arn", "id", "name") for rotation in rotations):
+        own = {text(props.get(key)) for props in (secret.props, secret.inputs) for key in ("arn", "id", "name")}
+        if ({secret.urn, *own} - {""}) & rotated:
             continue
         if opaque(given) or unread:
             yield secret.urn, Undecided("tags" if opaque(given) else "secretId")
