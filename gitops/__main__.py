@@ -16,10 +16,10 @@ import yaml
 from components.sealing import Scope, SealingError, fingerprint, load_certificate
 from components.sops.decrypt import SopsError
 from gitops import manifests
-from gitops.errors import GitOpsError
+from gitops.errors import ControllerError, GitOpsError
 from gitops.sealed import backup as backups
 from gitops.sealed.cluster import Controller
-from gitops.sealed.seal import opens_with, reencrypt, seal_manifest, to_yaml
+from gitops.sealed.seal import opens_with, reencrypt, seal_manifest, sealed_values, to_yaml
 from gitops.sops import files as sops_files
 from gitops.sops import rules as sops_rules
 
@@ -79,11 +79,18 @@ def _verify(options: argparse.Namespace) -> int:
         failed = [document for document in documents if not opens_with(document, keys)]
     else:
         controller = _controller(options)
-        failed = [document for document in documents if not controller.opens(document.content)]
+        failed = [document for document in documents if not _opens(controller, document)]
     for document in failed:
         print(f"{document.path}: {document.namespace}/{document.name} does not open")
     print(f"{len(documents) - len(failed)} of {len(documents)} sealed secrets open")
     return 1 if failed else 0
+
+
+def _opens(controller: Controller, document: manifests.Document) -> bool:
+    try:
+        return bool(sealed_values(document)) and controller.opens(document.content)
+    except ControllerError as error:
+        raise ControllerError(f"{document.where}: {error}") from error
 
 
 def _plain_check(options: argparse.Namespace) -> int:

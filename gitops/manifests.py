@@ -57,6 +57,11 @@ class Document:
     def namespace(self) -> str:
         return str(self.metadata.get("namespace") or "")
 
+    @property
+    def where(self) -> str:
+        """For people: the file, and the object in it."""
+        return f"{self.path} ({self.namespace or 'no namespace'}/{self.name})"
+
 
 def files(paths: Sequence[Path]) -> Iterator[Path]:
     """The manifests among ``paths``, each once; folders are searched, hidden ones passed over.
@@ -149,9 +154,7 @@ def sealed_documents(paths: Sequence[Path]) -> list[Document]:
     if plain:
         raise PlaintextFound(
             "plaintext Secret manifests found: "
-            + ", ".join(
-                f"{document.path} ({document.namespace or 'no namespace'}/{document.name})" for document in plain
-            )
+            + ", ".join(document.where for document in plain)
             + "; seal them with `python -m gitops sealed seal`, delete the plain files and rotate what they held"
         )
     return found

@@ -89,9 +89,14 @@ def to_yaml(manifest: dict[str, Any]) -> str:
     return yaml.safe_dump(manifest, sort_keys=False, width=1_000_000)
 
 
+def sealed_values(document: Document) -> dict[str, Any]:
+    """Key -> ciphertext of a SealedSecret; empty where it holds none, as in its oldest form."""
+    return mapping(document.spec.get("encryptedData"))
+
+
 def opens_with(document: Document, keys: Sequence[rsa.RSAPrivateKey]) -> bool:
-    """Whether every value of a sealed file opens with these keys, without a cluster."""
-    sealed = mapping(document.spec.get("encryptedData"))
+    """Whether every value of a sealed file opens with these keys, without a cluster; False where it holds none."""
+    sealed = sealed_values(document)
     scope = Scope.of(mapping(document.metadata.get("annotations")))
     try:
         for value in sealed.values():
@@ -109,16 +114,16 @@ def reencrypt(paths: Sequence[Path], controller: Controller) -> list[Path]:
     """
     renewed: dict[Path, dict[str, str]] = {}
     for document in manifests.sealed_documents(paths):
-        where = f"{document.path} ({document.namespace}/{document.name})"
         try:
             answer = controller.reseal(document.content)
         except ControllerError as error:
-            raise ControllerError(f"{where}: {error}") from error
-        old = mapping(document.spec.get("encryptedData"))
+            raise ControllerError(f"{document.where}: {error}") from error
+        old = sealed_values(document)
         new = mapping(mapping(answer.get("spec")).get("encryptedData"))
         if set(old) != set(new):
-            raise ControllerError(f"{where}: the controller gave other keys back; nothing was changed")
-        renewed.setdefault(document.path, {}).update((str(old[key]), str(new[key])) for key in old)
+            raise ControllerError(f"{document.where}: the controller gave other keys back; nothing was changed")
+        if old:
+            renewed.setdefault(document.path, {}).update((str(old[key]), str(new[key])) for key in old)
     texts: dict[Path, str | bytes] = {}
     for path, ciphertexts in renewed.items():
         text = path.read_bytes().decode()
@@ -130,4 +135,4 @@ def reencrypt(paths: Sequence[Path], controller: Controller) -> list[Path]:
             text = text.replace(old_value, new_value)
         texts[path] = text
     manifests.write_all(texts)
-    return sorted(renewed)
+    return sorted(texts)

@@ -95,6 +95,22 @@ def test_every_command_reaches_the_controller_through_the_cluster(
     assert not said.out
 
 
+@pytest.mark.parametrize("spec", ["{}", "text", "{encryptedData: {K: 1}}", "{encryptedData: {K: AQ==}}"])
+def test_a_sealed_secret_that_holds_nothing_that_opens_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], spec: str
+) -> None:
+    path = tmp_path / "odd.yaml"
+    head = "apiVersion: bitnami.com/v1alpha1\nkind: SealedSecret\nmetadata: {name: odd, namespace: prod}\n"
+    path.write_text(f"{head}spec: {spec}\n")
+    assert main(["sealed", "verify", str(path)]) == 1
+    assert f"{path}: prod/odd does not open" in capsys.readouterr().out
+    assert main(["sealed", "re-encrypt", str(path)]) == (0 if spec == "{}" else 1)
+    said = capsys.readouterr()
+    assert not said.out
+    assert spec == "{}" or f"{path} (prod/odd): not resealed" in said.err
+    assert path.read_text() == f"{head}spec: {spec}\n"
+
+
 def test_another_name_and_an_unreachable_cluster_are_told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
