@@ -13,6 +13,8 @@ from components.vault.agent_injection import SECRETS_FOLDER, Injection, inject
 from components.vault.kubernetes_auth import ReviewerMode
 from components.workload_secrets import WorkloadSecretArgs
 
+FILES_GROUP = 2000
+
 
 def check_platform(workload: str, platform: SecretPlatform) -> None:
     """Raises ArgumentError where the delivery `agent` cannot work on this platform."""
@@ -98,7 +100,9 @@ def deployment(
         "volume_mounts": mounts,
         "security_context": {"allow_privilege_escalation": False, "capabilities": {"drop": ["ALL"]}},
     }
-    spec = {"service_account_name": service_account, "containers": [container], "volumes": volumes}
+    spec: dict[str, Any] = {"service_account_name": service_account, "containers": [container], "volumes": volumes}
+    if injection is not None:  # the agent's files get this group, so its user's and the application's may differ
+        spec["security_context"] = {"fs_group": FILES_GROUP}
     return k8s.apps.v1.Deployment(
         name,
         metadata={"name": workload, "namespace": namespace, "labels": labels},

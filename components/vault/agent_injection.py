@@ -81,6 +81,8 @@ class Injection:
     init_only_for: str | None = None
     native: bool = False
     revoke_on_shutdown: bool = True
+    same_user: bool = False
+    share_processes: bool = False
     secrets: tuple[InjectedSecret, ...] = field(default=())
 
     def database(
@@ -236,6 +238,8 @@ class Injection:
             "agent-pre-populate-only": "true" if self.init_only_for or self.native else None,
             "agent-init-first": "true" if self.native else None,
             "agent-init-json-patch": json.dumps(self._native_patch()) if self.native else None,
+            "agent-run-as-same-user": "true" if self.same_user or self.share_processes else None,
+            "agent-share-process-namespace": "true" if self.share_processes else None,
         }
         if self.audience is not None:
             optional["agent-service-account-token-volume-name"] = TOKEN_VOLUME
@@ -306,6 +310,8 @@ def inject(
     max_backoff: str | None = None,
     native_sidecar: bool = False,
     revoke_on_shutdown: bool = True,
+    same_user: bool = False,
+    share_processes: bool = False,
 ) -> Injection:
     """Begin the annotations of one pod.
 
@@ -316,7 +322,9 @@ def inject(
     between 0 and 1, 0.9 by default. ``max_backoff``: the longest pause between attempts to log in while Vault does not
     answer, ``"5m"`` by default. ``native_sidecar``: one init container with restartPolicy Always instead of init and
     sidecar, so a Job can end and nothing is read twice; needs Kubernetes 1.29, and ``address`` where ``revoke_on_shutdown``
-    is on. ``revoke_on_shutdown``: the agent revokes its token, and with it the leases, when the pod ends.
+    is on. ``revoke_on_shutdown``: the agent revokes its token, and with it the leases, when the pod ends. ``same_user``: the
+    agent runs as the pod's first container, which must say ``runAsUser``, so a file's mode can keep everybody else out.
+    ``share_processes``: besides, the pod's containers see each other's processes, so a ``command`` can signal the application.
 
     Raises InjectionError.
     """
@@ -351,4 +359,6 @@ def inject(
         max_backoff=_duration(max_backoff, "max_backoff"),
         native=native_sidecar,
         revoke_on_shutdown=revoke_on_shutdown,
+        same_user=same_user,
+        share_processes=share_processes,
     )

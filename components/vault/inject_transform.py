@@ -90,6 +90,8 @@ def _injected(template: Any, injection: Injection, name: str) -> Any:
                 f"serviceAccountName: the pods of {name!r} run under the namespace's default account, which every pod "
                 "shares; give them one of their own, which Vault's role names"
             )
+        if injection.same_user or injection.share_processes:
+            _resolved(_get(found, "containers") or [], has_user)
         volumes = injection.volumes()
         if not volumes:
             if _get(found, "automount_service_account_token") is False:
@@ -101,6 +103,14 @@ def _injected(template: Any, injection: Injection, name: str) -> Any:
         return _put(
             found, "volumes", _resolved(_get(found, "volumes") or [], lambda there: with_volumes(there, volumes))
         )
+
+    def has_user(containers: Any) -> None:
+        context = _get(containers[0], "security_context") if containers else None
+        if not isinstance(context, pulumi.Output) and (context is None or _get(context, "run_as_user") is None):
+            raise InjectionError(
+                f"runAsUser: the first container of {name!r} says none in its securityContext, so the agent cannot run as its "
+                "user; give it one, or leave same_user and share_processes out"
+            )
 
     def with_volumes(there: Any, wanted: Any) -> list[Any]:
         for volume in there:

@@ -9,6 +9,7 @@ import pytest
 from components.platform import SecretPlatform
 from components.sops.decrypt import SopsError
 from components.workload import Workload
+from components.workload_pod import FILES_GROUP
 from components.workload_secrets import Delivery, check_secrets, delivery_of, described, kv_path_of, source_of
 
 ROLES: Any = {"app": {"name": "app", "default_ttl": "1h", "max_ttl": "24h"}}
@@ -134,3 +135,20 @@ def test_an_agent_reads_as_often_as_the_most_hasty_secret_wants(registered: Any)
     injection = made[0].injection()
     assert injection is not None
     assert injection.static_interval == "1m30s"
+
+
+def test_the_agents_files_belong_to_a_group_that_the_pods_containers_have(registered: Any) -> None:
+    """Or a file of mode 0440, written by the agent's user, could not be read by the application's."""
+
+    def program() -> None:
+        args: Any = {
+            "platform": SecretPlatform("platform", PLATFORM),
+            "workload_name": "api",
+            "namespace": "production",
+            "secrets": [{**AGENT_KV, "file_mode": "0440"}],
+            "image": "registry.example.com/api:1",
+        }
+        Workload("api", args)
+
+    pod = registered(program)["api-deployment"]["spec"]["template"]["spec"]
+    assert pod["securityContext"] == {"fsGroup": FILES_GROUP}

@@ -124,11 +124,21 @@ def test_a_service_account_and_annotations_that_are_not_known_yet_are_kept(regis
             {"injections": [inject("r").kv("c", path="a/b")], "automount_service_account_token": False},
             "automountServiceAccountToken: the pods of 'api' take no token",
         ),
+        ({"injections": [inject("r", same_user=True).kv("c", path="a/b")]}, "runAsUser: the first container of 'api'"),
     ],
 )
 def test_what_contradicts_the_deployment_is_refused(registered: Any, options: Any, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         registered(lambda: deployment("api", **options))
+
+
+def test_an_agent_runs_as_the_application_where_that_says_its_user(registered: Any) -> None:
+    container = {"name": "app", "image": "registry.example.com/app:1", "security_context": {"run_as_user": 1001}}
+    injection = inject("r", share_processes=True).kv("c", path="a/b", command="pkill -HUP app")
+    template = registered(lambda: deployment("api", injections=[injection], containers=[container]))["api"]["spec"][
+        "template"
+    ]
+    assert template["metadata"]["annotations"][f"{PREFIX}agent-share-process-namespace"] == "true"
 
 
 @pytest.mark.parametrize("kind", ["Job", "CronJob"])

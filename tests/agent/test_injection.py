@@ -72,6 +72,16 @@ def test_every_option_reaches_the_agents_configuration() -> None:
     assert not agent.revokes
 
 
+def test_an_agent_that_signals_the_application_sees_its_processes_and_is_its_user() -> None:
+    def asked(**options: bool) -> set[str]:
+        found = inject("r", **options).kv("c", path="a/b").annotations()
+        return {key.removeprefix(PREFIX) for key in found if "same-user" in key or "share-process" in key}
+
+    assert asked() == set()
+    assert asked(same_user=True) == {"agent-run-as-same-user"}
+    assert asked(share_processes=True) == {"agent-run-as-same-user", "agent-share-process-namespace"}
+
+
 def test_durations_are_written_as_go_reads_them() -> None:
     found = inject("r", static_interval="1d", max_backoff="90s").kv("c", path="a/b").annotations()
     assert found[f"{PREFIX}template-static-secret-render-interval"] == "24h"
