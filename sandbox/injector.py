@@ -195,11 +195,13 @@ class Injector:
             self._reconcile(kind, item)
 
     def _gone(self, kind: Kind, key: tuple[str, str]) -> None:
+        refused = self._refused.get(key) == kind.kind
+        if refused:
+            del self._refused[key]
         pod = self._pods.get(key)
         if pod is not None and pod.kind == kind.kind:
             self._remove(pod)
-        elif self._refused.get(key) == kind.kind:
-            del self._refused[key]
+        elif refused:
             shutil.rmtree(self._folder / key[0] / key[1], ignore_errors=True)
 
     # -- pods --------------------------------------------------------------------------------------------------------
@@ -213,26 +215,26 @@ class Injector:
             return
         try:
             wanted = Wanted.of(workload)
-            if there is not None and there.wanted == wanted:
-                return
-            if there is not None:
-                self._stop_agent(there)
-                del self._pods[namespace, name]
-            if wanted is None:
-                shutil.rmtree(folder, ignore_errors=True)
-                return
-            pod = self._pod(namespace, name, kind.kind, wanted, folder)
-        except AnnotationError as error:
+            pod = None if wanted is None else self._pod(namespace, name, kind.kind, wanted, folder)
+        except AnnotationError as error:  # of a rollout; what runs already goes on
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             (folder / "error").write_text(f"{error}\n", encoding="utf-8")
             self._refused[namespace, name] = kind.kind
             log(f"{namespace}/{name}: refused: {error}")
             return
+        (folder / "error").unlink(missing_ok=True)
+        self._refused.pop((namespace, name), None)
+        if there is not None and there.wanted == wanted:
+            return
+        if there is not None:
+            self._stop_agent(there)
+            del self._pods[namespace, name]
+        if pod is None:
+            shutil.rmtree(folder, ignore_errors=True)
+            return
         for old in there.config.files if there is not None else ():
             if old not in pod.config.files:
                 old.unlink(missing_ok=True)
-        (folder / "error").unlink(missing_ok=True)
-        self._refused.pop((namespace, name), None)
         self._pods[namespace, name] = pod
         self._tend(pod)
 

@@ -216,7 +216,7 @@ def test_the_token_carries_the_audience_that_was_asked_for(platform: Platform) -
     with platform.workload("right", right) as secrets, platform.workload("wrong", wrong) as refused:
         until("the right audience logs in", (secrets / "c").exists)
         log = refused.parent.parent / "agent.log"
-        until("the wrong audience is refused", lambda: log.exists() and "error authenticating" in log.read_text())
+        until("the wrong audience is refused", lambda: log.exists() and "invalid audience" in log.read_text())
         assert not (refused / "c").exists()
 
 
@@ -291,6 +291,28 @@ def test_a_pod_that_would_be_refused_says_why(
     assert words in error.read_text()
     platform.kubectl("delete", "deployment", "broken", "-n", NAMESPACE)
     until("its folder goes with it", lambda: not error.parent.exists())
+
+
+def test_a_rollout_that_is_refused_leaves_the_agent_that_runs(platform: Platform) -> None:
+    platform.login_role("steady", 'path "agents-kv/data/steady" { capabilities = ["read"] }')
+    platform.write("agents-kv/data/steady", {"data": {"a": "b"}})
+
+    def role(value: str | None) -> None:
+        template = {"metadata": {"annotations": {f"{PREFIX}role": value}}}
+        patch = json.dumps({"spec": {"template": template}})
+        platform.kubectl("patch", "deployment", "steady", "-n", NAMESPACE, "--type=merge", "-p", patch)
+
+    with platform.workload("steady", platform.injection("steady").kv("c", path="steady", mount="agents-kv")) as secrets:
+        until("the file is there", (secrets / "c").exists)
+        (agent,) = agents_of("steady")
+        role(None)
+        error = platform.pods / "steady" / "error"
+        until("the rollout is refused", error.exists)
+        assert agents_of("steady") == [agent]
+        role("steady")
+        until("it is taken back", lambda: not error.exists())
+        assert agents_of("steady") == [agent]
+        assert (secrets / "c").exists()
 
 
 def test_tokens_are_kept_fresh_and_agents_end_with_an_injector_that_is_killed(
