@@ -24,7 +24,6 @@ from policies.registry import RULES
 from policies.rule import Resource
 
 OK, VIOLATED, USAGE = 0, 1, 2
-_STACK = "pulumi:pulumi:Stack"
 
 
 def resources(document: Any) -> list[tuple[Resource, bool]]:

@@ -6,14 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import pytest
-
-from policies.data import UNKNOWN, Undecided, plain
+from policies import data
+from policies.data import UNKNOWN, plain
 from policies.registry import BY_NAME
 from policies.rule import Resource, Rule
 
 Stack = Sequence[Resource]
-__all__ = ["UNKNOWN", "Case", "Stack", "resource", "said"]
+__all__ = ["UNKNOWN", "Case", "Stack", "resource", "said", "said_of", "violations"]
 
 
 def resource(kind: str, name: str, props: Mapping[str, Any], **more: Any) -> Resource:
@@ -42,8 +41,12 @@ class Case:
 
 
 def said(case: Case, subject: Any, options: Mapping[str, Any] | None = None) -> list[str]:
+    return said_of(case.rule, subject, options)
+
+
+def said_of(name: str, subject: Any, options: Mapping[str, Any] | None = None) -> list[str]:
     """What the rule says of properties or of a stack."""
-    rule = case.found
+    rule = BY_NAME[name]
     settings = rule.with_options(options)
     if rule.check is not None:
         return list(rule.check(plain(subject), settings))
@@ -52,18 +55,4 @@ def said(case: Case, subject: Any, options: Mapping[str, Any] | None = None) -> 
 
 
 def violations(messages: Iterable[str]) -> list[str]:
-    return [message for message in messages if not isinstance(message, Undecided)]
-
-
-def said_of(rule: str, subject: Any, options: Mapping[str, Any] | None = None) -> list[str]:
-    """What the rule of that name says of properties or of a stack."""
-    return said(Case(rule=rule, bad=None, good=None, unknown=None, wild=None, source=""), subject, options)
-
-
-def named(table: Mapping[str, Sequence[Any]]) -> list[Any]:
-    """(rule, subject) of a table by rule, for pytest."""
-    return [
-        pytest.param(rule, subject, id=f"{rule}-{at}")
-        for rule, subjects in table.items()
-        for at, subject in enumerate(subjects)
-    ]
+    return list(data.violations(messages))

@@ -5,9 +5,7 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-import pytest
-
-from policies.data import SECRET, Undecided
+from policies.data import SECRET
 from tests.policies.cases_kubernetes import (
     CREDS,
     EXTERNAL,
@@ -24,7 +22,7 @@ from tests.policies.cases_kubernetes import (
     rules,
     store,
 )
-from tests.policies.kit import UNKNOWN, named, resource, said_of, violations
+from tests.policies.kit import UNKNOWN, resource
 
 PEM = "-----BEGIN " + "PRIVATE KEY-----\nMIIE"
 V1BETA1 = "kubernetes:external-secrets.io/v1beta1:ExternalSecret"
@@ -333,20 +331,3 @@ OPEN: dict[str, list[Any]] = {
     "rbac-every-secret": [rules(UNKNOWN), rules(reads(verbs=UNKNOWN)), {"rules": UNKNOWN}],
     "chart-pinned": [release("x", repositoryOpts={"repo": UNKNOWN}), {}],
 }
-
-
-@pytest.mark.parametrize(("rule", "subject"), named(VIOLATES))
-def test_the_mistake_is_found_in_every_spelling(rule: str, subject: Any) -> None:
-    assert violations(said_of(rule, subject))
-
-
-@pytest.mark.parametrize(("rule", "subject"), named(COMPLIES))
-def test_what_only_looks_like_it_passes(rule: str, subject: Any) -> None:
-    assert said_of(rule, subject) == []
-
-
-@pytest.mark.parametrize(("rule", "subject"), named(OPEN))
-def test_what_cannot_be_read_is_left_open(rule: str, subject: Any) -> None:
-    found = said_of(rule, subject)
-    assert found
-    assert all(isinstance(message, Undecided) for message in found)

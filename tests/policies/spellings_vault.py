@@ -5,11 +5,8 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-import pytest
-
-from policies.data import Undecided
 from tests.policies.cases_vault import AUDIT, CREATE, ENDPOINT, MOUNT, UNTIL, connection, policy
-from tests.policies.kit import UNKNOWN, named, resource, said_of, violations
+from tests.policies.kit import UNKNOWN, resource
 
 DATABASE = "vault:database/secretsMount:SecretsMount"
 JWT = "vault:jwt/authBackend:AuthBackend"
@@ -194,20 +191,3 @@ OPEN: dict[str, list[Any]] = {
         {"tokenTtl": UNKNOWN, "tokenMaxTtl": 86400},
     ],
 }
-
-
-@pytest.mark.parametrize(("rule", "subject"), named(VIOLATES))
-def test_the_mistake_is_found_in_every_spelling(rule: str, subject: Any) -> None:
-    assert violations(said_of(rule, subject))
-
-
-@pytest.mark.parametrize(("rule", "subject"), named(COMPLIES))
-def test_what_only_looks_like_it_passes(rule: str, subject: Any) -> None:
-    assert said_of(rule, subject) == []
-
-
-@pytest.mark.parametrize(("rule", "subject"), named(OPEN))
-def test_what_cannot_be_read_is_left_open(rule: str, subject: Any) -> None:
-    found = said_of(rule, subject)
-    assert found
-    assert all(isinstance(message, Undecided) for message in found)
