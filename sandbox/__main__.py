@@ -1,6 +1,6 @@
 """The sandbox's commands: ``python -m sandbox up|preview|refresh|destroy|down|env|status|logs|drill``.
 
-Exit codes: 0 done, 1 failed, 2 usage.
+Exit codes: 0 done, 1 failed, 2 usage, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from rich.console import Console
 
 from sandbox import policy, servers, stack, summary, tools
 from sandbox.endpoints import Endpoints
+from sandbox.process import foreground
 from sandbox.servers.errors import ServerError
 from sandbox.toolchain import go, paths
 from sandbox.toolchain.errors import ToolchainError
@@ -69,6 +69,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ServerError, ToolchainError, stack.StackError, FileNotFoundError) as error:
         console.print(f"[bold red]error:[/] {error}", highlight=False)
         return 1
+    except KeyboardInterrupt:
+        console.print("interrupted; the servers that were started stay: `make down` stops them")
+        return 130
 
 
 def _run(options: argparse.Namespace, console: Console) -> int:
@@ -121,7 +124,7 @@ def _drill(endpoints: Endpoints, arguments: Sequence[str]) -> int:
     programs = {str(paths.wheel_binary(name).parent) for name in ("bao", "kubectl")}
     environment = {**os.environ, **endpoints.env(), "PATH": os.pathsep.join([*programs, os.environ.get("PATH", "")])}
     command = [sys.executable, "-m", "rotation.drill", *arguments]
-    return subprocess.run(command, env=environment, cwd=stack.ROOT, check=False).returncode
+    return foreground(command, env=environment, cwd=stack.ROOT)
 
 
 if __name__ == "__main__":

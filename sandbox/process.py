@@ -5,13 +5,35 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
-from collections.abc import Callable, Mapping
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 _CLONE_NEWNS = 0x00020000
 _CLONE_NEWUSER = 0x10000000
 _MS_REC, _MS_PRIVATE = 0x4000, 1 << 18
 _libc = ctypes.CDLL(None, use_errno=True)
+
+
+def foreground(
+    command: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    cwd: Path | None = None,
+    preexec_fn: Callable[[], None] | None = None,
+) -> int:
+    """Run it on this terminal; its exit code, as a shell tells it: 128 + N where signal N ended it.
+
+    The terminal's interrupt reaches the command too, which ends in order; until then this process does not end by it.
+    """
+    child = subprocess.Popen(command, env=env, cwd=cwd, preexec_fn=preexec_fn)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        code = child.wait()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    return code if code >= 0 else 128 - code
 
 
 def die_with_parent() -> None:

@@ -24,7 +24,7 @@ from psycopg import sql
 from sandbox import repository
 from sandbox.endpoints import Endpoints
 from sandbox.engine.secrets import Crypter
-from sandbox.process import die_with_parent
+from sandbox.process import die_with_parent, foreground
 from sandbox.providers.vault.client import VaultClient
 from sandbox.providers.vault.errors import VaultApiError
 
@@ -182,8 +182,7 @@ def run(action: str, endpoints: Endpoints, arguments: Sequence[str] = ()) -> int
     if action == "up":
         give_vault_its_database_user(endpoints)
     line = command(action, endpoints, config, arguments)
-    done = subprocess.run(line, env=environment(endpoints), cwd=ROOT, check=False, preexec_fn=die_with_parent)
-    return done.returncode
+    return foreground(line, env=environment(endpoints), cwd=ROOT, preexec_fn=die_with_parent)
 
 
 def run_with_pulumi(action: str, endpoints: Endpoints) -> int:
@@ -226,7 +225,7 @@ def run_with_pulumi(action: str, endpoints: Endpoints) -> int:
         line = ["pulumi", action, "--stack", STACK, "--config-file", str(config), *confirm]
         if action in ("preview", "up"):
             line += ["--policy-pack", str(POLICIES), "--policy-pack-config", str(POLICY_CONFIG)]
-        return subprocess.run(line, env=variables, cwd=ROOT, check=False).returncode
+        return foreground(line, env=variables, cwd=ROOT)
     finally:
         for server in servers:
             server.terminate()

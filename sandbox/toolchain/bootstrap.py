@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -20,7 +19,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from sandbox.process import die_with_parent
+from sandbox.process import die_with_parent, foreground
 from sandbox.toolchain import build, display, go, golang
 from sandbox.toolchain.errors import NoGo, ToolchainError
 from sandbox.toolchain.python_env import PythonEnv
@@ -151,13 +150,7 @@ class _Setup:
         """Run the command while the build goes on; it shows by itself what it waits for."""
         self._lines.clear()
         self._start_builder_once()
-        command = subprocess.Popen([str(self._env.python), *arguments], env=self._env.environment())
-        before = signal.signal(
-            signal.SIGINT, signal.SIG_IGN
-        )  # the terminal interrupts the command too, which ends in order
-        code = command.wait()
-        code = code if code >= 0 else 128 - code  # ended by a signal: as a shell tells it
-        signal.signal(signal.SIGINT, before)
+        code = foreground([str(self._env.python), *arguments], env=self._env.environment())
         if self._steps:
             self._steps = display.Steps(late=True)  # the command has told what it waited for
         return code

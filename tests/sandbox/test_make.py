@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -158,6 +160,26 @@ def test_the_exports_name_what_is_documented(sandbox: Sandbox, page: str) -> Non
         "PGPORT",
         "PGDATABASE",
     }
+
+
+def test_an_interrupted_destroy_ends_in_order_and_the_next_goes_on(sandbox: Sandbox, page: str) -> None:
+    command = [sys.executable, "-m", "sandbox", "destroy"]
+    options: dict[str, Any] = {"env": sandbox.environment, "cwd": stack.ROOT, "start_new_session": True, "text": True}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options) as running:
+        assert running.stdout is not None
+        shown = []
+        for line in running.stdout:
+            shown.append(line)
+            if line.rstrip().endswith("deleted"):
+                os.killpg(running.pid, signal.SIGINT)  # as a terminal does
+                break
+        shown += running.stdout.readlines()
+    output = "".join(shown)
+    assert running.returncode == 1, output
+    assert "interrupted: what has begun is being finished" in output
+    assert "Traceback" not in output
+    rest = sandbox.command("destroy")
+    assert rest.returncode == 0, rest.stdout + rest.stderr
 
 
 def test_down_leaves_no_process_and_no_file(sandbox: Sandbox, page: str) -> None:
