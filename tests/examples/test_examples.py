@@ -178,9 +178,11 @@ def test_the_example_delivers_and_leaves_nothing(name: str, endpoints: Endpoints
 
 def test_each_pattern_of_the_seed_has_its_example() -> None:
     assert set(CHECKS) == set(EXAMPLES)
+    listed = (FOLDER / "README.md").read_text()
     for name in EXAMPLES:
         project = yaml.safe_load((FOLDER / name / "Pulumi.yaml").read_text())
         assert project["name"] == name.partition("-")[2]
+        assert f"]({name}) |" in listed
         assert all("description" in entry or "default" in entry for entry in project["config"].values())
 
 
