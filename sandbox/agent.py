@@ -124,6 +124,8 @@ def agent_config(
 
 def asks_for_agent(annotations: Mapping[str, str]) -> bool:
     """Whether the injector would look at a pod with these annotations. Raises AnnotationError."""
+    if annotations.get(f"{PREFIX}agent-inject-status") == "injected":
+        return False
     return _flag({"agent-inject": annotations.get(f"{PREFIX}agent-inject", "")}, "agent-inject")
 
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import pulumi
 
-from components.vault.agent_injection import TOKEN_VOLUME, Injection, InjectionError
+from components.vault.agent_injection import PREFIX, TOKEN_VOLUME, Injection, InjectionError
 
+STATUS = f"{PREFIX}agent-inject-status"  # the injector's own mark
 # Type -> where its pod template is.
 TEMPLATES = {
     "kubernetes:apps/v1:Deployment": ("spec", "template"),
@@ -76,6 +77,11 @@ def _injected(template: Any, injection: Injection, name: str) -> Any:
 
     def annotations(found: Any) -> dict[str, Any]:
         wanted = injection.annotations()
+        if STATUS in found:
+            raise InjectionError(
+                f"{STATUS}: workload {name!r} says it, as a copy of a running pod does, so the injector would pass over it; "
+                "take it out"
+            )
         for key, value in wanted.items():
             there = found.get(key, value)
             if not isinstance(there, pulumi.Output) and there != value:

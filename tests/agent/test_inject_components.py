@@ -115,9 +115,16 @@ def test_a_service_account_and_annotations_that_are_not_known_yet_are_kept(regis
     assert template["metadata"]["annotations"][ANNOTATION] == "true"
 
 
+def test_what_turns_out_to_contradict_is_refused_then(registered: Any) -> None:
+    with pytest.raises(ValueError, match="role: workload 'api' says 'other' already"):
+        registered(lambda: deployment("api", annotations=pulumi.Output.from_input({f"{PREFIX}role": "other"})))
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
+        ({"annotations": {f"{PREFIX}agent-inject-status": "injected"}}, "agent-inject-status: workload 'api' says it"),
+        ({"annotations": {ANNOTATION: "false"}}, "agent-inject: workload 'api' says 'false' already"),
         ({"annotations": {f"{PREFIX}role": "other"}}, "role: workload 'api' says 'other' already"),
         ({"volumes": [{"name": "vault-token", "empty_dir": {}}]}, "volumes: workload 'api' has another one named"),
         (

@@ -202,6 +202,7 @@ def test_what_would_not_do_what_it_says_is_refused(build: Any, words: str) -> No
     ("annotations", "words"),
     [
         ({}, "agent-inject: expected"),
+        ({**COMPLETE, "agent-inject-status": "injected"}, "agent-inject: expected"),
         ({"agent-inject": "true"}, "role: missing"),
         ({"agent-inject": "true", "role": "r"}, "agent-inject-secret-NAME: missing"),
         ({**COMPLETE, "agent-nonsense": "1"}, "agent-nonsense: the"),
