@@ -18,6 +18,7 @@ from typing import Any, Final
 # The marks of Pulumi's wire format: sdk/go/common/resource/properties.go and plugin/rpc.go.
 SIGNATURE: Final = "4dabf18193072939515e22adb298388d"
 SECRET_SIGNATURE: Final = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 a mark, no secret
+OUTPUT_SIGNATURE: Final = "d0e6a833031e9bbcd3f4e8bde6ca49a4"
 UNKNOWN_TEXTS: Final = frozenset(
     {
         "1c4a061d-8072-4f0a-a4cb-0ff528b18fe7",  # boolean
@@ -94,6 +95,8 @@ def _plain_mapping(value: Mapping[Any, Any], depth: int) -> Any:
     try:
         if value.get(SIGNATURE) == SECRET_SIGNATURE:
             return _plain_secret(value, depth)
+        if value.get(SIGNATURE) == OUTPUT_SIGNATURE:
+            return plain(value["value"], depth + 1) if "value" in value else UNKNOWN
         return {str(key): plain(item, depth + 1) for key, item in value.items()}
     except Exception:  # noqa: BLE001 a foreign Mapping that raises on access is one whose values are not known
         return UNKNOWN

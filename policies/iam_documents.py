@@ -96,7 +96,7 @@ class Statement:
     @property
     def anyone(self) -> bool:
         """Whether its principal is everyone, or everyone but whom NotPrincipal names."""
-        named = (*self.principals.get("aws", ()), *self.principals.get("*", ()))
+        named = (found for kind in ("aws", "service", "*") for found in self.principals.get(kind, ()))
         return self.not_principal or any(
             isinstance(found, str) and (found == "*" or re.fullmatch(r"arn:[^:]*:iam::\*:.*", found)) for found in named
         )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from policies.iam_documents import Statement, identifiers, judge
+from policies.data import text
+from policies.iam_documents import Condition, Statement, identifiers, judge
 from policies.rule import Options, Props, Rule, Severity
 
 ROLE = "aws:iam/role:Role"
@@ -13,6 +14,12 @@ TRUST = "assumeRolePolicy"
 _ACCOUNT = re.compile(r"\d{12}|arn:[^:]*:iam::\d{12}:root")
 # What narrows a whole account to somebody in it, or to somebody who knows a shared value.
 _NARROWING = frozenset({"sts:externalid", "aws:principalarn", "aws:userid", "saml:sub"})
+# Issuers of build systems, whose subjects are branches and runs and not service accounts of a cluster.
+_OTHERS = re.compile(
+    r"token\.actions\.githubusercontent\.com|gitlab\.com|app\.terraform\.io|api\.bitbucket\.org|oidc\.circleci\.com"
+    r"|agent\.buildkite\.com|oidc\.vercel\.com|api\.pulumi\.com|accounts\.google\.com"
+)
+_ORGANISATION = re.compile(r"[^*?:/]+[:/][^*?:/]+(?:[:/]|$)")
 
 
 def _web_identity(statement: Statement) -> bool:
@@ -38,15 +45,33 @@ def check_subject(props: Props, options: Options) -> Iterable[str]:
     del options
 
     def find(statement: Statement) -> Iterator[str]:
-        if not _web_identity(statement):
+        issuers = _issuers(statement)
+        if not _web_identity(statement) or not issuers:
             return
         subjects = [found for found in statement.conditions if found.key.endswith(":sub")]
+        whole = all(_OTHERS.match(issuer) for issuer in issuers)
+        who = "subject of the issuer" if whole else "service account"
         if not any(found.demands for found in subjects):
-            yield "accepts every service account: no condition pins the issuer's :sub"
-        elif not any(found.exact for found in subjects):
-            yield "accepts more than one service account: its :sub holds a wildcard"
+            yield f"accepts every {who}: no condition pins the issuer's :sub"
+        elif not any(found.exact or (whole and _scoped(found)) for found in subjects):
+            yield f"accepts more than one {who}: its :sub holds a wildcard"
 
     return judge(props.get(TRUST), TRUST, find, "action", "principal", "condition")
+
+
+def _issuers(statement: Statement) -> list[str]:
+    """The OIDC providers of the account that it trusts, ``?`` where one cannot be read; Cognito and its like are none."""
+    federated = statement.principals.get("federated", ())
+    return [
+        text(found).partition(":oidc-provider/")[2] if isinstance(found, str) else "?"
+        for found in federated
+        if not isinstance(found, str) or ":oidc-provider/" in found
+    ]
+
+
+def _scoped(condition: Condition) -> bool:
+    """Whether each subject names an organisation before its wildcard: ``repo:ORG/REPO:*``."""
+    return all(isinstance(value, str) and _ORGANISATION.match(value) for value in condition.values)
 
 
 def check_anyone(props: Props, options: Options) -> Iterable[str]:

@@ -9,7 +9,7 @@ from typing import Any
 from policies import data
 from policies.data import UNKNOWN, plain
 from policies.registry import BY_NAME
-from policies.rule import Resource, Rule
+from policies.rule import Resource
 
 Stack = Sequence[Resource]
 __all__ = ["UNKNOWN", "Case", "Stack", "resource", "said", "said_of", "violations"]
@@ -34,10 +34,6 @@ class Case:
     kind: str = ""  # the type, where it is not the rule's first
     more_bad: Sequence[Any] = field(default_factory=tuple)
     more_good: Sequence[Any] = field(default_factory=tuple)
-
-    @property
-    def found(self) -> Rule:
-        return BY_NAME[self.rule]
 
 
 def said(case: Case, subject: Any, options: Mapping[str, Any] | None = None) -> list[str]:

@@ -42,6 +42,13 @@ def partly(**statement: Any) -> dict[str, Any]:
     return {"assumeRolePolicy": {"Statement": {"Effect": "Allow", **web, **statement}}}
 
 
+def build(subject: Any, operator: str = "StringLike") -> dict[str, Any]:
+    """The trust of a build system's role."""
+    host = "token.actions.githubusercontent.com"
+    pinned = {"StringEquals": {f"{host}:aud": "sts.amazonaws.com"}, operator: {f"{host}:sub": subject}}
+    return irsa(pinned, Principal={"Federated": f"arn:aws:iam::{ACCOUNT}:oidc-provider/{host}"})
+
+
 def role(document: dict[str, Any]) -> dict[str, Any]:
     """The same policy, as a role's inline one."""
     return {"inlinePolicies": [{"name": "a", "policy": document["policy"]}]}
@@ -66,6 +73,10 @@ VIOLATES: dict[str, list[Any]] = {
         trust(Principal={"Federated": PROVIDER}, NotAction="sts:TagSession"),
     ],
     "irsa-trust-subject": [
+        build("*"),
+        build("repo:*"),
+        build(["repo:corp/app:*", "repo:*/app:ref:refs/heads/main"]),
+        build("repo:corp/app:*", "StringNotLike"),
         irsa(condition("StringLike", f"{ISSUER}:sub", "system:serviceaccount:prod:payment-???")),
         irsa(condition("StringEqualsIfExists", f"{ISSUER}:sub", "system:serviceaccount:prod:a")),
         irsa(condition("StringLike", f"{ISSUER}:sub", ["system:serviceaccount:prod:a", "*"])),
@@ -73,6 +84,7 @@ VIOLATES: dict[str, list[Any]] = {
     "trust-anyone": [
         trust(Principal={"Federated": "*"}, Action=ASSUME),
         trust(Principal={"AWS": "arn:aws:iam::*:root"}, Action=ASSUME),
+        trust(Principal={"Service": "*"}, Action=ASSUME),
         trust(Principal="*", Action=ASSUME, Condition=condition("StringLike", "aws:PrincipalOrgID", "*")),
         trust(Principal="*", Action=ASSUME, Condition=condition("StringEquals", "sts:ExternalId", "x")),
         trust(**ALL_BUT, Action=ASSUME),
@@ -202,6 +214,12 @@ COMPLIES: dict[str, list[Any]] = {
         trust(Principal={"Service": "ec2.amazonaws.com"}, NotAction="sts:TagSession"),
     ],
     "irsa-trust-subject": [
+        build("repo:corp/app:*"),
+        build(["repo:corp/app:ref:refs/heads/main", "repo:corp/*"]),
+        irsa(
+            condition("StringEquals", "cognito-identity.amazonaws.com:aud", "pool"),
+            Principal={"Federated": "cognito-identity.amazonaws.com"},
+        ),
         irsa({"StringLike": {f"{ISSUER}:sub": "system:serviceaccount:a:b"}, "StringEquals": {f"{ISSUER}:aud": "x"}}),
         irsa({"StringEquals": {f"{ISSUER}:sub": ["system:serviceaccount:a:b", "system:serviceaccount:a:c"]}}),
     ],

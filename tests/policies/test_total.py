@@ -11,7 +11,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pulumi_policy.proxy import unknown_checking_proxy
 
-from policies.data import SECRET, SECRET_SIGNATURE, SIGNATURE, UNKNOWN, UNKNOWN_TEXTS, mapping, plain, violations
+from policies.data import (
+    OUTPUT_SIGNATURE,
+    SECRET,
+    SECRET_SIGNATURE,
+    SIGNATURE,
+    UNKNOWN,
+    UNKNOWN_TEXTS,
+    mapping,
+    plain,
+    violations,
+)
 from policies.registry import RULES
 from policies.rule import Resource, Rule
 
@@ -152,6 +162,8 @@ def test_what_cannot_be_read_is_unknown_and_not_an_error() -> None:
     assert plain(object()) is UNKNOWN
     assert "unknown" in repr(plain(endless))
     assert plain({SIGNATURE: SECRET_SIGNATURE, "ciphertext": "v1:abc"}) is SECRET
+    assert plain({SIGNATURE: OUTPUT_SIGNATURE, "dependencies": []}) is UNKNOWN
+    assert plain({SIGNATURE: OUTPUT_SIGNATURE, "value": [1], "secret": True}) == [1]
     assert plain({SIGNATURE: SECRET_SIGNATURE, "plaintext": '"shown"'}) == "shown"
 
 
