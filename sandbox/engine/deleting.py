@@ -10,7 +10,7 @@ from sandbox.engine.deployment import Deployment, StepFailed, Stopped
 from sandbox.engine.errors import EngineError
 from sandbox.engine.events import Step
 from sandbox.engine.registry import Registry
-from sandbox.engine.state import in_order
+from sandbox.engine.state import Resource, in_order
 from sandbox.engine.steps import call_delete
 
 
@@ -36,12 +36,28 @@ def to_delete(deployment: Deployment) -> list[Step]:
 
 
 async def delete_all(deployment: Deployment, registry: Registry, steps: Sequence[Step]) -> None:
-    """Carry the deletions out, level by level; those of a level at once. After a failure no other level begins."""
+    """Carry the deletions out, level by level; those of a level at once. After a failure no other level begins.
+
+    What is protected fails, but stops only the deletion of what it needs itself.
+    """
+    spared: set[str] = set()
     for level in _levels(deployment, steps):
         if deployment.stopping.is_set():
             return
-        if not all(await asyncio.gather(*(_delete(deployment, registry, step) for step in level))):
+        left = [step for step in level if step.urn not in spared]
+        if not all(await asyncio.gather(*(_delete(deployment, registry, step) for step in left))):
             return
+        for step in left:
+            if step.error and step.old is not None:
+                _spare(deployment, step.old, spared)
+
+
+def _spare(deployment: Deployment, resource: Resource, spared: set[str]) -> None:
+    """Add all that the resource needs, directly or not."""
+    for urn in resource.needs():
+        if urn not in spared and urn in deployment.olds:
+            spared.add(urn)
+            _spare(deployment, deployment.olds[urn], spared)
 
 
 def _levels(deployment: Deployment, steps: Sequence[Step]) -> list[list[Step]]:
@@ -52,31 +68,42 @@ def _levels(deployment: Deployment, steps: Sequence[Step]) -> list[list[Step]]:
     """
     by_resource = {id(step.old): step for step in steps}
     depth_by_urn: dict[str, int] = {}
+    below: dict[str, int] = {}  # the greatest depth of a component's children: what depends on it needs them too
     levels: dict[int, list[Step]] = {}
     for resource in in_order(deployment.old_list):
         step = by_resource.get(id(resource))
         if step is None:
             continue
-        depth = 1 + max((depth_by_urn.get(urn, 0) for urn in resource.needs()), default=0)
+        needs = [
+            max(depth_by_urn.get(urn, 0), 0 if urn == resource.parent else below.get(urn, 0))
+            for urn in resource.needs()
+        ]
+        depth = 1 + max(needs, default=0)
         depth_by_urn[resource.urn] = max(depth, depth_by_urn.get(resource.urn, 0))
+        above = deployment.olds.get(resource.parent)
+        while above is not None:
+            if not above.custom:
+                below[above.urn] = max(depth, below.get(above.urn, 0))
+            above = deployment.olds.get(above.parent)
         levels.setdefault(depth, []).append(step)
     return [levels[depth] for depth in sorted(levels, reverse=True)]
 
 
 async def _delete(deployment: Deployment, registry: Registry, step: Step) -> bool:
+    """Whether the deletions may go on."""
     old = step.old
     assert old is not None
     try:
         if step.op == events.DELETE and old.protect:
             message = (
-                f"resource {old.urn!r} cannot be deleted\nbecause it is protected. To unprotect the resource, remove the "
+                f'resource "{old.urn}" cannot be deleted\nbecause it is protected. To unprotect the resource, remove the '
                 "`protect` flag from the resource in your Pulumi program and run `up`"
             )
             step.error = message.splitlines()[0]
             deployment.note(step)
             deployment.mark_failed()
             deployment.tell("error", message, old.urn)
-            return False
+            return True
         slot = old.custom and not old.is_provider and not deployment.preview
         async with deployment.step(step, slot=slot):
             if step.op != events.REMOVE_PENDING_REPLACE:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sandbox.engine import events, urns
 from sandbox.engine.errors import EngineError
 from sandbox.engine.events import Audience, Diagnostic, Step
+from sandbox.engine.hooks import Hooks
 from sandbox.engine.providers import OperationFailed
 from sandbox.engine.state import Resource
 from sandbox.engine.values import Properties, Redactor, Secret
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from sandbox.engine.journal import Store
 
 PARALLEL = 16
+ORGANIZATION = "organization"  # of every stack, as in a backend of files
 
 
 class Stopped(Exception):
@@ -66,6 +68,7 @@ class Deployment:
         self.dependent_keys: dict[str, list[str]] = {}  # why a dependent of a delete-before-replace must be replaced
         self.provider_states: dict[str, Resource] = {}  # provider resources of this run, also under their earlier URNs
 
+        self.hooks = Hooks(self)
         self.steps: list[Step] = []
         self.diagnostics: list[Diagnostic] = []
         self.failed = False
@@ -80,6 +83,16 @@ class Deployment:
     @property
     def root_urn(self) -> str:
         return urns.make(self.stack, self.project, "", urns.STACK_TYPE, f"{self.project}-{self.stack}")
+
+    def outputs_of(self, name: str) -> Properties:
+        """The outputs that a stack had before this run; only this one is known. Raises EngineError for another."""
+        if name not in (self.stack, f"{ORGANIZATION}/{self.project}/{self.stack}"):
+            raise EngineError(
+                f'unknown stack "{name}": the embedded engine knows only the stack itself, '
+                f"{ORGANIZATION}/{self.project}/{self.stack}; use the Pulumi CLI"
+            )
+        root = self.olds.get(self.root_urn)
+        return root.outputs if root is not None else {}
 
     def old_of(self, urn: str, aliases: Sequence[str]) -> Resource | None:
         """The resource that was registered under the URN or one of its aliases before; records which alias it was.
@@ -97,7 +110,8 @@ class Deployment:
             if name != urn:
                 if name in self.seen:
                     raise ValueError(
-                        f"Duplicate resource alias {name!r} applied to resource with URN {urn!r} conflicting with {name!r}"
+                        f"Duplicate resource alias {name!r} applied to resource with URN {urn!r} conflicting with "
+                        f"resource with URN {urn!r}"
                     )
                 if name in self.aliased:
                     raise ValueError(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sandbox.engine.errors import EngineError, Unsupported
+from sandbox.engine.hooks import bound
 from sandbox.engine.urns import Alias
 from sandbox.engine.values import Properties, from_struct
 
@@ -56,6 +57,7 @@ class Goal:
     replacement_trigger: Any = None
     hide_diffs: list[str] = field(default_factory=list)
     providers: dict[str, str] = field(default_factory=dict)
+    hooks: dict[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -81,11 +83,6 @@ def refuse_unsupported(request: Any) -> None:
             raise Unsupported(
                 f"{request.type} {request.name!r}: the embedded engine does not support {text}; use the Pulumi CLI"
             )
-    if request.HasField("hooks") and request.hooks.ListFields():
-        bound = ", ".join(field.name for field, _ in request.hooks.ListFields())
-        raise Unsupported(
-            f"{request.type} {request.name!r}: the embedded engine does not support resource hooks ({bound}); use the Pulumi CLI"
-        )
 
 
 def from_request(request: Any) -> Goal:
@@ -124,6 +121,7 @@ def from_request(request: Any) -> Goal:
         ),
         hide_diffs=list(request.hideDiffs),
         providers=dict(request.providers),
+        hooks=bound(request.hooks),
     )
 
 

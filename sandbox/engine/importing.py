@@ -70,7 +70,8 @@ async def read_resource(deployment: Deployment, registry: Registry, goal: ReadGo
 
 async def _read(deployment: Deployment, registry: Registry, goal: ReadGoal, urn: str, parent: str) -> Resource:
     provider = registry.get(urn, goal.provider)
-    old = deployment.olds.get(urn)
+    aliases = urns.expand([], deployment.stack, deployment.project, parent, goal.type, goal.name, deployment.aliases)
+    old = deployment.old_of(urn, aliases)
     new = Resource(
         urn=urn,
         type=goal.type,

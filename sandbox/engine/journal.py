@@ -90,7 +90,10 @@ class Store:
         salt = next((line["salt"] for line in leftover if "salt" in line), None)
         if salt and not self.codec.crypter.used:
             self.codec.crypter = Crypter(passphrase, salt, where=str(path))
-        self.snapshot = state.load(document, self.codec)
+        try:
+            self.snapshot = state.load(document, self.codec)
+        except StateError as error:
+            raise StateError(f"{path}: {error}") from error
         self.replayed = bool(leftover)
         self._keys: dict[int, str] = {}
         self._live: dict[str, Resource] = {f"o{at}": item for at, item in enumerate(self.snapshot.resources)}

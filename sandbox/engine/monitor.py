@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -12,14 +13,14 @@ from google.protobuf import empty_pb2
 from pulumi.runtime._grpc_settings import _GRPC_CHANNEL_OPTIONS
 from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, provider_pb2, resource_pb2, resource_pb2_grpc
 
-from sandbox.engine import urns
+from sandbox.engine import builtin, urns
 from sandbox.engine.deployment import Deployment, StepFailed, Stopped
 from sandbox.engine.errors import EngineError, Unsupported
 from sandbox.engine.goal import Goal, ProviderRequest, ReadGoal, from_request, refuse_unsupported
 from sandbox.engine.importing import read_resource
 from sandbox.engine.planner import Planner
 from sandbox.engine.providers import OperationFailed
-from sandbox.engine.registry import INTERNAL, Registry
+from sandbox.engine.registry import INTERNAL, Registry, denial
 from sandbox.engine.state import Resource
 from sandbox.engine.transforms import Callbacks
 from sandbox.engine.values import Properties, from_struct, to_struct
@@ -27,12 +28,15 @@ from sandbox.engine.values import Properties, from_struct, to_struct
 FEATURES = [
     resource_pb2.RESOURCE_MONITOR_FEATURE_SECRETS,
     resource_pb2.RESOURCE_MONITOR_FEATURE_RESOURCE_REFERENCES,
+    resource_pb2.RESOURCE_MONITOR_FEATURE_OUTPUT_VALUES,
     resource_pb2.RESOURCE_MONITOR_FEATURE_ALIAS_SPECS,
     resource_pb2.RESOURCE_MONITOR_FEATURE_DELETED_WITH,
     resource_pb2.RESOURCE_MONITOR_FEATURE_REPLACE_WITH,
     resource_pb2.RESOURCE_MONITOR_FEATURE_REPLACEMENT_TRIGGER,
     resource_pb2.RESOURCE_MONITOR_FEATURE_TRANSFORMS,
     resource_pb2.RESOURCE_MONITOR_FEATURE_INVOKE_TRANSFORMS,
+    resource_pb2.RESOURCE_MONITOR_FEATURE_RESOURCE_HOOKS,
+    resource_pb2.RESOURCE_MONITOR_FEATURE_ERROR_HOOKS,
 ]
 GET_RESOURCE = "pulumi:pulumi:getResource"
 SEVERITIES = {
@@ -53,6 +57,9 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
         self._registry = registry
         self._info = info
         self.callbacks = Callbacks()
+        deployment.hooks.call = self.callbacks.call
+        self.waiting = asyncio.Event()  # the program has registered everything and keeps its functions at hand
+        self.released = asyncio.Event()  # nothing of the program is needed any more
         self._goals: dict[str, Goal] = {}  # of this run, by URN
         self.stack_outputs: Properties | None = None  # held until it is known how the program ended
 
@@ -65,19 +72,20 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
         original = request
         try:
             refuse_unsupported(request)
-            request = await self.callbacks.transform_resource(request)
-            goal = from_request(request)
-            self._inherit(goal, request)
         except EngineError as error:
             self._deployment.fail(str(error))
             raise Stopped from error
+        # What is wrong with one registration is raised in the program; others go on until that ends.
+        request = await self.callbacks.transform_resource(request)
+        goal = from_request(request)
+        self._inherit(goal, request)
         if goal.custom and urns.is_provider(goal.type):
             internal: Properties = {"pluginDownloadURL": goal.url} if goal.url else {}
             goal.inputs[INTERNAL] = internal
             if goal.version:
                 goal.inputs["version"] = goal.version
         elif goal.custom:
-            goal.provider = await self._provider(goal.provider, goal.providers, goal.type, goal.version, goal.url)
+            goal.provider = await self._provider(goal, goal.providers)
         else:
             goal.provider = ""
         resource = await self._planner.register(goal)
@@ -113,20 +121,21 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
             f"the embedded engine does not support parameterized packages ({request.name}); use the Pulumi CLI",
         )
 
-    async def _provider(self, given: str, providers: dict[str, str], token: str, version: str, url: str) -> str:
-        if given:
+    async def _provider(self, wanted: Goal | ReadGoal, providers: dict[str, str]) -> str:
+        """The reference of the provider for a resource; empty where only a forbidden default one would do."""
+        package = urns.package_of(wanted.type)
+        if package == builtin.PACKAGE and wanted.type not in (builtin.STASH, builtin.STACK_REFERENCE):
+            raise Unsupported(f"the embedded engine does not support {wanted.type}; use the Pulumi CLI")
+        given = wanted.provider or providers.get(package, "")
+        if given or self._registry.denied(package):
             return given
-        package = urns.package_of(token)
-        if package == "pulumi":
-            raise Unsupported(f"the embedded engine does not support {token}; use the Pulumi CLI")
-        if package in providers:
-            return providers[package]
-        return await self._registry.default(ProviderRequest(package, version, url))
+        return await self._registry.default(ProviderRequest(package, wanted.version, wanted.url))
 
     async def RegisterResourceOutputs(self, request: Any, context: Any) -> Any:
         return await self._guarded(context, self._outputs, request)
 
     async def _outputs(self, request: Any) -> Any:
+        self._deployment.check_running()
         resource = self._deployment.news.get(request.urn)
         if resource is None:
             raise EngineError(f"outputs of {request.urn!r}, which is not registered")
@@ -137,6 +146,7 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
         elif outputs != resource.outputs:
             resource.outputs = outputs
             self._deployment.store.put(resource)
+        await self._deployment.hooks.outputs_registered(request.urn)
         return empty_pb2.Empty()
 
     async def ReadResource(self, request: Any, context: Any) -> Any:
@@ -153,14 +163,15 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
             id=request.id,
             inputs=from_struct(request.properties),
             parent=request.parent,
-            provider=await self._provider(
-                request.provider, {}, request.type, request.version, request.pluginDownloadURL
-            ),
+            provider=request.provider,
             version=request.version,
             url=request.pluginDownloadURL,
             dependencies=sorted(set(request.dependencies)),
             additional_secret_outputs=list(request.additionalSecretOutputs),
         )
+        goal.provider = await self._provider(goal, {})
+        if not goal.provider:
+            raise EngineError(denial(goal.type, goal.type))
         resource = await read_resource(self._deployment, self._registry, goal)
         return resource_pb2.ReadResourceResponse(
             urn=resource.urn, id=resource.id, properties=to_struct(resource.outputs)
@@ -175,10 +186,18 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
         if request.tok == GET_RESOURCE:
             return self._get_resource(from_struct(request.args))
         request = await self.callbacks.transform_invoke(request)
-        reference = await self._provider(request.provider, {}, request.tok, request.version, request.pluginDownloadURL)
+        reference = request.provider
+        if not reference:
+            package = urns.package_of(request.tok)
+            if package == builtin.PACKAGE and request.tok != builtin.READ_STACK_OUTPUTS:
+                raise Unsupported(f"the embedded engine does not support {request.tok}; use the Pulumi CLI")
+            if self._registry.denied(package):
+                raise EngineError(denial(package, request.tok))
+            wanted = ProviderRequest(package, request.version, request.pluginDownloadURL)
+            reference = await self._registry.default(wanted)
         provider = self._registry.get("", reference)
-        if not provider.configured:
-            return resource_pb2.ResourceInvokeResponse(unknown=True)
+        if not provider.configured:  # its settings are not known yet, so it is not asked
+            return resource_pb2.ResourceInvokeResponse()
         args = from_struct(request.args)
         self._deployment.redactor.learn(args)
         result, failures = await provider.invoke(request.tok, args)
@@ -220,8 +239,20 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
         return empty_pb2.Empty()
 
     async def SignalAndWaitForShutdown(self, request: Any, context: Any) -> Any:
-        # Nothing of the program is needed once it has registered everything.
         del request, context
+        if self._deployment.hooks:  # a deletion may call one
+            self.waiting.set()
+            await self.released.wait()
+        return empty_pb2.Empty()
+
+    async def RegisterResourceHook(self, request: Any, context: Any) -> Any:
+        return await self._guarded(context, self._register_hook, request)
+
+    async def RegisterErrorHook(self, request: Any, context: Any) -> Any:
+        return await self._guarded(context, self._register_hook, request)
+
+    async def _register_hook(self, request: Any) -> Any:
+        self._deployment.hooks.register(request)
         return empty_pb2.Empty()
 
     async def _guarded(self, context: Any, handler: Callable[[Any], Any], request: Any) -> Any:

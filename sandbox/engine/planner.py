@@ -10,20 +10,18 @@ from typing import Any
 
 from sandbox.engine import events, paths, urns
 from sandbox.engine.deployment import Deployment, Stopped, same_step
+from sandbox.engine.diffing import diff_resource, replace_on_changes
 from sandbox.engine.errors import EngineError, ResourceError
 from sandbox.engine.events import Step
 from sandbox.engine.goal import Goal
 from sandbox.engine.importing import import_resource
-from sandbox.engine.objects import object_diff
 from sandbox.engine.policy import Policy
 from sandbox.engine.providers import Diff, OperationFailed, Provider
-from sandbox.engine.registry import ProviderResources, Registry, reference, settings
+from sandbox.engine.registry import ProviderResources, Registry, denial, settings
 from sandbox.engine.replacing import delete_dependents, dependents_to_replace
 from sandbox.engine.state import Resource
 from sandbox.engine.steps import create, create_replacement, delete_old, same, update
-from sandbox.engine.values import Properties
-
-INIT_ERROR = "#initerror"
+from sandbox.engine.values import Properties, has_unknown, unwrap
 
 AnyProvider = Provider | ProviderResources
 
@@ -135,6 +133,7 @@ class Planner:
             hide_diffs=goal.hide_diffs,
             custom_timeouts=goal.custom_timeouts,
             import_id=goal.import_id if goal.custom else "",
+            hooks=goal.hooks,
         )
         if old is not None:
             new.created, new.modified = old.created, old.modified
@@ -150,6 +149,8 @@ class Planner:
             return None
         if new.is_provider:
             return self.registry.resources
+        if not goal.provider:
+            raise ResourceError(new.urn, denial(urns.package_of(new.type), new.urn))
         return self.registry.get(new.urn, goal.provider)
 
     async def _check(
@@ -181,7 +182,9 @@ class Planner:
             return await self._update(goal, old, new, provider, diff)
         if old.init_errors:
             return await self._update(goal, old, new, provider, Diff())
-        return await same(deployment, self.registry, same_step(old, new), silent=imported)
+        if imported:
+            return old  # it is as it was found
+        return await same(deployment, self.registry, same_step(old, new))
 
     async def _update(
         self, goal: Goal, old: Resource, new: Resource, provider: AnyProvider | None, diff: Diff
@@ -191,19 +194,17 @@ class Planner:
 
     async def _diff(self, goal: Goal, old: Resource, new: Resource, provider: AnyProvider | None) -> Diff:
         deployment = self.deployment
+        if _triggered(old.replacement_trigger, new.replacement_trigger):
+            return Diff(changes=True, triggered=True)
+        if any(urn in deployment.replaced for urn in new.replace_with):
+            return Diff(changes=True, replace_keys=["replaceWith"])
+        if new.deleted_with in deployment.replaced:
+            return Diff(changes=True, replace_keys=["deletedWith"])
         if await self._provider_changed(old, new):
             return Diff(changes=True, replace_keys=["provider"])
         if provider is None:
             return Diff(changes=old.inputs != new.inputs)
-        if new.deleted_with and new.deleted_with in deployment.replaced:
-            return Diff(changes=True, replace_keys=["deletedWith"])
-        if any(urn in deployment.replaced for urn in new.replace_with):
-            return Diff(changes=True, replace_keys=["replaceWith"])
-        if None not in (old.replacement_trigger, new.replacement_trigger) and (
-            old.replacement_trigger != new.replacement_trigger
-        ):
-            return Diff(changes=True, replace_keys=["replacementTrigger"])
-        diff = await provider.diff(new.urn, old.id, old.outputs, new.inputs, goal.ignore_changes)
+        diff = await diff_resource(provider, old, new.inputs, goal.ignore_changes)
         if diff.unavailable:
             deployment.tell(
                 "warning",
@@ -211,10 +212,6 @@ class Planner:
                 "This preview may not correctly represent the changes that will be applied during an update.",
                 new.urn,
             )
-        if diff.changes is None:
-            diff.detailed = object_diff(old.inputs, new.inputs)
-            diff.changed_keys = sorted({str(paths.parse(path)[0]) for path in diff.detailed})
-            diff.changes = bool(diff.detailed)
         return replace_on_changes(diff, goal.replace_on_changes, init_errors=bool(old.init_errors))
 
     async def _provider_changed(self, old: Resource, new: Resource) -> bool:
@@ -226,9 +223,7 @@ class Planner:
         old_urn, new_urn = old.provider_urn, new.provider_urn
         if deployment.aliased.get(old_urn) == new_urn:
             return False
-        if not (urns.is_default_provider(old_urn) and urns.is_default_provider(new_urn)):
-            return True
-        before = next((item for item in deployment.old_list if reference(item) == old.provider), None)
+        before = deployment.olds.get(old_urn)
         after = deployment.provider_states.get(new_urn)
         if before is None or after is None:
             return True
@@ -242,7 +237,7 @@ class Planner:
         deployment = self.deployment
         if new.protect and old.protect:
             message = (
-                f"unable to replace resource {new.urn!r}\nas it is currently marked for protection. To unprotect the resource, "
+                f'unable to replace resource "{new.urn}"\nas it is currently marked for protection. To unprotect the resource, '
                 "remove the `protect` flag from the resource in your Pulumi program and run `up`"
             )
             if not deployment.preview:
@@ -275,6 +270,13 @@ class Planner:
         return resource
 
 
+def _triggered(old: Any, new: Any) -> bool:
+    """Whether a replacement trigger asks for a replacement: what is not known may have changed, None asks for nothing."""
+    if has_unknown(old) or has_unknown(new):
+        return True
+    return None not in (unwrap(old), unwrap(new)) and unwrap(old) != unwrap(new)
+
+
 def check_message(resource: Resource, failures: list[tuple[str, str]]) -> str:
     """What a provider's check found, one line a property."""
     name = urns.name_of(resource.urn)
@@ -283,19 +285,3 @@ def check_message(resource: Resource, failures: list[tuple[str, str]]) -> str:
         + (f"property {key} has a problem: {reason}" if key else f"has a problem: {reason}")
         for key, reason in failures
     )
-
-
-def replace_on_changes(diff: Diff, wanted: list[str], *, init_errors: bool) -> Diff:
-    """Turn changes at the named paths into replacements."""
-    if not wanted or not (diff.changes or init_errors):
-        return diff
-    diff.detailed = {
-        path: change.replacing() if paths.covers(wanted, path) else change for path, change in diff.detailed.items()
-    }
-    for key in diff.changed_keys:
-        if key not in diff.replace_keys and paths.covers(wanted, key):
-            diff.replace_keys.append(key)
-    if init_errors and paths.covers(wanted, INIT_ERROR):
-        diff.replace_keys.append(INIT_ERROR)
-        diff.changes = True
-    return diff

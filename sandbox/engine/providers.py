@@ -70,10 +70,15 @@ class Diff:
     detailed: dict[str, Change] = field(default_factory=dict)
     delete_before_replace: bool = False
     unavailable: bool = False  # the provider's settings are not known yet: anything may differ
+    triggered: bool = False  # the replacement trigger changed
 
     @property
     def replaces(self) -> bool:
-        return bool(self.replace_keys) or any(change.kind.endswith("-replace") for change in self.detailed.values())
+        return (
+            self.triggered
+            or bool(self.replace_keys)
+            or any(change.kind.endswith("-replace") for change in self.detailed.values())
+        )
 
 
 @dataclass(slots=True)

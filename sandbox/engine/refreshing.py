@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-from sandbox.engine import events, paths, state
+from sandbox.engine import events, state
 from sandbox.engine.deployment import Deployment, StepFailed, Stopped
+from sandbox.engine.diffing import diff_resource
 from sandbox.engine.errors import EngineError
 from sandbox.engine.events import Step
 from sandbox.engine.objects import object_diff
@@ -31,8 +32,7 @@ async def refresh_all(deployment: Deployment, registry: Registry) -> None:
 
 def _forget(resource: Resource, urns: set[str]) -> bool:
     """Remove the edges to vanished resources; whether there were any."""
-    before = resource.needs()
-    if not urns.intersection(before) and not urns.intersection(resource.replace_with):
+    if not urns.intersection(resource.needs()):
         return False
     resource.dependencies = _without(resource.dependencies, urns)
     resource.replace_with = _without(resource.replace_with, urns)
@@ -51,8 +51,9 @@ def _without(listed: Iterable[str], urns: set[str]) -> list[str]:
 
 
 async def _refresh(deployment: Deployment, registry: Registry, old: Resource, gone: list[Resource]) -> None:
-    step = Step(events.REFRESH, old.urn, old, old, outcome=events.SAME)
+    step = Step(events.REFRESH, old.urn, old, old)
     if not old.custom or old.is_provider or old.pending_replacement:
+        step.outcome = events.SAME
         if not deployment.stopping.is_set():
             deployment.note(step)
         return
@@ -61,8 +62,8 @@ async def _refresh(deployment: Deployment, registry: Registry, old: Resource, go
             await _read(deployment, registry, step, old)
             if step.outcome == events.DELETE:
                 gone.append(old)
-            elif step.new is not None and step.new is not old:
-                deployment.store.put(step.new, drop=[old])
+            elif step.new is not None:
+                deployment.store.same(old, step.new)
                 await deployment.store.flush()
     except EngineError as error:
         deployment.fail(str(error), old.urn)
@@ -77,18 +78,10 @@ async def _read(deployment: Deployment, registry: Registry, step: Step, old: Res
         step.outcome, step.new = events.DELETE, None
         return
     inputs = old.inputs if found.inputs is None else found.inputs
-    outputs = found.outputs
-    if old.ignore_changes:
-        inputs = paths.with_ignored(inputs, old.inputs, old.ignore_changes)
-        outputs = paths.with_ignored(outputs, old.outputs, old.ignore_changes)
     new = Resource(**{name: getattr(old, name) for name in Resource.__slots__})
-    new.id, new.inputs, new.outputs, new.init_errors = found.id, inputs, outputs, []
+    new.id, new.inputs, new.outputs, new.init_errors = found.id, inputs, found.outputs, []
     deployment.mark_secret(new)
-    if new.inputs == old.inputs and new.outputs == old.outputs and new.id == old.id:
-        new.init_errors = []
-        step.new = new if old.init_errors else old
-        return
-    step.new = new
+    step.new, step.outcome = new, events.SAME
     detailed: dict[str, Change] = {}
     changed = False
     if old.external:
@@ -98,11 +91,8 @@ async def _read(deployment: Deployment, registry: Registry, step: Step, old: Res
         changed = bool(detailed)
     else:
         # The provider compares from the state's side, so its answer is turned around.
-        diff = await provider.diff(old.urn, new.id, new.outputs, old.inputs, old.ignore_changes)
-        if diff.changes is None:
-            detailed = object_diff(old.inputs, new.inputs)
-            changed = bool(detailed)
-        elif diff.changes:
+        diff = await diff_resource(provider, new, old.inputs, old.ignore_changes)
+        if diff.changes:
             detailed = {path: change.inverted() for path, change in diff.detailed.items()}
             changed = True
     if changed:

@@ -6,15 +6,16 @@ A provider is itself a resource of the state; ``ProviderResources`` does for suc
 from __future__ import annotations
 
 import asyncio
+import json
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
-from sandbox.engine import urns
-from sandbox.engine.errors import ResourceError
+from sandbox.engine import builtin, urns
+from sandbox.engine.errors import ConfigError, ResourceError
 from sandbox.engine.goal import Goal, ProviderRequest
 from sandbox.engine.providers import Diff, Loader, Provider
-from sandbox.engine.values import UNKNOWN, Properties
+from sandbox.engine.values import UNKNOWN, Properties, unwrap
 
 if TYPE_CHECKING:
     from sandbox.engine.deployment import Deployment
@@ -43,6 +44,8 @@ class Registry:
         self.register: Callable[[Goal], Awaitable[Resource]] | None = None  # set by the planner
 
     async def load(self, package: str) -> Provider:
+        if package == builtin.PACKAGE:
+            return Provider(package, builtin.Builtin(self._deployment.outputs_of))
         return await self._loader.load(package)
 
     def put(self, resource: Resource, provider: Provider) -> None:
@@ -76,6 +79,21 @@ class Registry:
                     return provider
         raise ResourceError("", f"the state has no provider {wanted!r}, which a resource in it refers to")
 
+    def denied(self, package: str) -> bool:
+        """Whether the setting ``pulumi:disable-default-providers`` (a JSON list of packages, or ``*``) forbids its default one."""
+        if package == builtin.PACKAGE:
+            return False
+        text = str(unwrap(self._config("pulumi").get("disable-default-providers", "")))
+        try:
+            listed = json.loads(text or "[]")
+        except json.JSONDecodeError:
+            listed = None
+        if not isinstance(listed, list) or not all(isinstance(item, str) for item in listed):
+            raise ConfigError(
+                f'pulumi:disable-default-providers: expected a JSON list of package names, or ["*"], found {text!r}'
+            )
+        return bool({"*", package} & {item.strip() for item in listed})
+
     async def default(self, request: ProviderRequest) -> str:
         """The reference of the default provider for a package; registers it when it is first asked for."""
         key = (request.package, request.version, request.url)
@@ -106,6 +124,11 @@ class Registry:
             raise
         future.set_result(reference(resource))
         return future.result()
+
+
+def denial(package: str, what: str) -> str:
+    """What is told where a default provider is wanted and forbidden."""
+    return f"Default provider for '{package}' disabled. '{what}' must use an explicit provider."
 
 
 def reference(resource: Resource) -> str:

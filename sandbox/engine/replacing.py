@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sandbox.engine import events
 from sandbox.engine.deployment import Deployment
+from sandbox.engine.diffing import diff_resource, replace_on_changes
 from sandbox.engine.errors import ResourceError
 from sandbox.engine.events import Step
 from sandbox.engine.providers import Provider
@@ -26,11 +27,13 @@ async def dependents_to_replace(deployment: Deployment, registry: Registry, root
     """Every old resource that a replacement of ``root`` replaces, in dependency order.
 
     Of all that depend on it, directly or not, these are the ones that would be replaced if the inputs that come from a
-    replaced resource were to change. What was registered in this run already cannot depend on it any more.
+    replaced resource were to change; and those that are to be deleted or replaced with it (the options ``deleted_with`` and
+    ``replace_with``). What was registered in this run already cannot depend on it any more.
     """
     replaced = {root.urn}
     reached = {root.urn}
     found: list[Dependent] = []
+    tied: list[Dependent] = []
     for resource in in_order(deployment.old_list):
         if resource is root or resource.urn in deployment.seen or _renamed(deployment, resource):
             continue
@@ -40,8 +43,11 @@ async def dependents_to_replace(deployment: Deployment, registry: Registry, root
         keys = await _keys(registry, resource, replaced)
         if keys is not None:
             replaced.add(resource.urn)
+        if not resource.delete and (resource.deleted_with == root.urn or root.urn in resource.replace_with):
+            tied.append(Dependent(resource, []))
+        elif keys is not None:
             found.append(Dependent(resource, keys))
-    return found
+    return found + tied
 
 
 def _renamed(deployment: Deployment, resource: Resource) -> bool:
@@ -59,12 +65,8 @@ async def _keys(registry: Registry, resource: Resource, replaced: set[str]) -> l
     """Why the resource must be replaced; None where it need not be."""
     if not resource.custom or resource.external:
         return None
-    if resource.provider_urn in replaced:
+    if resource.provider_urn in replaced or resource.deleted_with in replaced:
         return []
-    if resource.deleted_with in replaced:
-        return ["deletedWith"]
-    if replaced.intersection(resource.replace_with):
-        return ["replaceWith"]
     inputs = dict(resource.inputs)
     touched = False
     for key in inputs:
@@ -76,7 +78,8 @@ async def _keys(registry: Registry, resource: Resource, replaced: set[str]) -> l
     provider: Provider | ProviderResources = (
         registry.resources if resource.is_provider else await registry.ensure(resource.provider)
     )
-    diff = await provider.diff(resource.urn, resource.id, resource.outputs, inputs, [])
+    diff = await diff_resource(provider, resource, inputs, resource.ignore_changes)
+    diff = replace_on_changes(diff, resource.replace_on_changes, init_errors=False)
     return diff.replace_keys if diff.replaces else None
 
 
@@ -89,10 +92,12 @@ async def delete_dependents(
         if resource.protect and not resource.delete:
             raise ResourceError(
                 resource.urn,
-                f"unable to replace resource {resource.urn!r} as part of replacing {root.urn!r} as it is currently marked for "
+                f'unable to replace resource "{resource.urn}" as part of replacing "{root.urn}" as it is currently marked for '
                 "protection. To unprotect the resource, remove the `protect` flag from the resource in your Pulumi program and "
                 "run `up`",
             )
+    if not root.pending_replacement:
+        deployment.deleted.add(root.urn)  # what is to be deleted with it need not be deleted by itself
     condemned = [dependent for dependent in reversed(dependents) if id(dependent.resource) not in deployment.condemned]
     for dependent in condemned:
         deployment.condemned.add(id(dependent.resource))

@@ -16,7 +16,7 @@ from pulumi.runtime.proto import resource_pb2
 from sandbox.engine import urns
 from sandbox.engine.config import Project, StackConfig, load_project, load_stack_config
 from sandbox.engine.deleting import delete_all, to_delete
-from sandbox.engine.deployment import PARALLEL, Deployment
+from sandbox.engine.deployment import ORGANIZATION, PARALLEL, Deployment
 from sandbox.engine.errors import EngineError, UsageError
 from sandbox.engine.events import Audience, Result, Silent
 from sandbox.engine.journal import Lock, Store
@@ -32,7 +32,6 @@ from sandbox.engine.secrets import FILE_VARIABLE, VARIABLE, find_passphrase
 from sandbox.engine.values import Properties, Redactor
 
 ACTIONS = ("preview", "up", "refresh", "destroy")
-ORGANIZATION = "organization"
 
 
 def run(
@@ -228,18 +227,25 @@ class _Run:
             tell=lambda stream, line: self.audience.program_line(stream, deployment.redactor(line)),
         )
         try:
-            code = await self._until_end(process, deployment)
+            code = await self._until_end(process, deployment, monitor)
+            return await self._conclude(deployment, registry, policy, monitor.stack_outputs, code)
         finally:
             await deployment.wait_idle()
-            process.kill()
             await monitor.callbacks.close()
+            monitor.released.set()
+            if monitor.waiting.is_set():
+                await process.stop()
+            process.kill()
             await server.stop(grace=None)
+
+    async def _conclude(
+        self, deployment: Deployment, registry: Registry, policy: Policy, exported: Properties | None, code: int
+    ) -> Properties:
+        """What follows once the program has registered everything: the deletions, and the stack's outputs."""
         root = deployment.news.get(deployment.root_urn)
-        held = monitor.stack_outputs
-        if root is not None and held is not None and not deployment.failed:
-            # What a program exported before it raised is added to what it had exported before.
-            root.outputs = held if code == 0 else {**root.outputs, **held}
-            deployment.store.put(root)
+        before = root.outputs if root is not None else {}
+        if root is not None and exported is not None:
+            root.outputs = exported
         if code != 0 and not deployment.stopping.is_set():
             if not any(item.severity == "error" for item in deployment.diagnostics):
                 deployment.tell("error", f"the program ended with exit code {code}")
@@ -248,17 +254,29 @@ class _Run:
             await policy.analyze_stack(deployment.news.values())
         if not deployment.stopping.is_set():
             await delete_all(deployment, registry, to_delete(deployment))
-        return root.outputs if root is not None else self._outputs(deployment)
+        if root is None:
+            return self._outputs(deployment)
+        if exported is not None:
+            if deployment.failed:
+                root.outputs = {**before, **exported}  # nothing is let go of that may still be of use
+            deployment.store.put(root)
+        return root.outputs
 
-    async def _until_end(self, process: Process, deployment: Deployment) -> int:
+    async def _until_end(self, process: Process, deployment: Deployment, monitor: Monitor) -> int:
+        """The program's exit code; 0 where it has registered everything and waits, because its hooks may be called."""
         ended = asyncio.create_task(process.wait())
-        stopped = asyncio.create_task(deployment.stopping.wait())
-        await asyncio.wait({ended, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        stopped.cancel()
-        if not ended.done():
+        signs = [asyncio.create_task(event.wait()) for event in (deployment.stopping, monitor.waiting)]
+        await asyncio.wait({ended, *signs}, return_when=asyncio.FIRST_COMPLETED)
+        for sign in signs:
+            sign.cancel()
+        if ended.done():
+            return ended.result()
+        if deployment.stopping.is_set():
             await deployment.wait_idle()
             await process.stop()
-        return await ended
+            return await ended
+        ended.cancel()
+        return 0
 
     def _info(self) -> Any:
         return resource_pb2.DeploymentInfo(

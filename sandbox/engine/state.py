@@ -56,6 +56,7 @@ class Resource:
     hide_diffs: list[str] = field(default_factory=list)
     custom_timeouts: dict[str, float] = field(default_factory=dict)  # create, update, delete: seconds
     import_id: str = ""
+    hooks: dict[str, list[str]] = field(default_factory=dict)  # names by kind (BeforeCreate, ...)
     created: str = ""
     modified: str = ""
     other: dict[str, Any] = field(default_factory=dict)  # fields of newer engines, kept as they are
@@ -70,7 +71,7 @@ class Resource:
 
     def needs(self) -> list[str]:
         """The URNs that must exist while this resource does."""
-        found = [self.parent, self.provider_urn, self.deleted_with, *self.dependencies]
+        found = [self.parent, self.provider_urn, self.deleted_with, *self.dependencies, *self.replace_with]
         for listed in self.property_dependencies.values():
             found += listed
         return [urn for urn in dict.fromkeys(found) if urn]
@@ -90,6 +91,7 @@ _NAMES = {
     "hide_diffs": "hideDiff",
     "custom_timeouts": "customTimeouts",
     "import_id": "importID",
+    "hooks": "resourceHooks",
 }
 _FIELDS = [(item.name, _NAMES.get(item.name, item.name)) for item in fields(Resource) if item.name != "other"]
 _KNOWN = {json_name for _, json_name in _FIELDS} | {"aliases", "sourcePosition", "stackTrace"}
@@ -221,11 +223,41 @@ def crypter_of(document: Mapping[str, Any], passphrase: str | None, path: Path) 
 
 
 def load(document: Mapping[str, Any], codec: Codec) -> Snapshot:
+    """What a state document holds. Raises StateError, naming the entry, for one that is no resource."""
     deployment = document.get("deployment") or {}
-    return Snapshot(
-        [codec.load(item) for item in deployment.get("resources") or []],
-        [Pending(codec.load(item["resource"]), item["type"]) for item in deployment.get("pending_operations") or []],
-    )
+    resources = [_loaded(item, codec, f"resources[{at}]") for at, item in _entries(deployment, "resources")]
+    pending = []
+    for at, item in _entries(deployment, "pending_operations"):
+        where = f"pending_operations[{at}]"
+        operation = item if isinstance(item, dict) else {}
+        pending.append(Pending(_loaded(operation.get("resource"), codec, where), str(operation.get("type"))))
+    return Snapshot(resources, pending)
+
+
+def _entries(deployment: Mapping[str, Any], key: str) -> Iterable[tuple[int, Any]]:
+    listed = deployment.get(key) or []
+    if not isinstance(listed, list):
+        raise StateError(f"the state is damaged: {key}: expected a list")
+    return enumerate(listed)
+
+
+_SHAPES: dict[str, type] = {
+    **dict.fromkeys(("urn", "type", "id", "parent", "provider"), str),
+    **dict.fromkeys(("inputs", "outputs", "propertyDependencies"), dict),
+    "dependencies": list,
+}
+
+
+def _loaded(data: Any, codec: Codec, where: str) -> Resource:
+    if not isinstance(data, dict) or len(str(data.get("urn", "")).split("::", 3)) != 4:
+        raise StateError(
+            f"the state is damaged: {where}: expected an object with a urn (urn:pulumi:STACK::PROJECT::TYPE::NAME)"
+        )
+    for key, shape in _SHAPES.items():
+        if not isinstance(data.get(key), shape | None):
+            wanted = {"str": "a text", "dict": "an object", "list": "a list"}[shape.__name__]
+            raise StateError(f"the state is damaged: {where} ({data['urn']}): {key}: expected {wanted}")
+    return codec.load(data)
 
 
 def dump(snapshot: Snapshot, codec: Codec) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sandbox.engine import events, state
+from sandbox.engine import events, hooks, state
 from sandbox.engine.deployment import Deployment
 from sandbox.engine.errors import ResourceError, SecretsError
 from sandbox.engine.events import Step
@@ -15,7 +15,7 @@ from sandbox.engine.state import Resource
 from sandbox.engine.values import has_secret
 
 
-async def same(deployment: Deployment, registry: Registry, step: Step, *, silent: bool = False) -> Resource:
+async def same(deployment: Deployment, registry: Registry, step: Step) -> Resource:
     """Nothing changes but what the program says of it: inputs, options and dependencies are taken, outputs stay."""
     old, new = step.old, step.new
     assert old is not None
@@ -28,8 +28,7 @@ async def same(deployment: Deployment, registry: Registry, step: Step, *, silent
     _keep_secrets(deployment, new)
     deployment.store.same(old, new)
     deployment.news[new.urn] = new
-    if not silent:
-        deployment.note(step)
+    deployment.note(step)
     return new
 
 
@@ -38,12 +37,13 @@ async def create(deployment: Deployment, registry: Registry, provider: Any, step
     assert new is not None
     step.inputs = deployment.inputs_for_display(new)
     if provider is None:
-        deployment.check_running()
-        new.created = new.modified = state.now()
-        deployment.note(step)
-        deployment.store.put(new)
-        deployment.news[new.urn] = new
-        await deployment.store.flush()
+        async with deployment.step(step, slot=False):
+            await deployment.hooks.before(hooks.BEFORE_CREATE, None, new)
+            deployment.hooks.later(hooks.AFTER_CREATE, None, new)
+            new.created = new.modified = state.now()
+            deployment.store.put(new)
+            deployment.news[new.urn] = new
+            await deployment.store.flush()
         return new
     await _create(deployment, registry, provider, step, drop=())
     return new
@@ -57,16 +57,16 @@ async def create_replacement(
     assert old is not None
     assert new is not None
     step.inputs = deployment.inputs_for_display(new)
-    gone = delete_first or old.pending_replacement
     if provider is None:
-        deployment.check_running()
-        new.created = new.modified = state.now()
-        deployment.note(step)
-        _put_replacement(deployment, old, new, gone=gone, end=None)
-        deployment.news[new.urn] = new
-        await deployment.store.flush()
+        async with deployment.step(step, slot=False):
+            await deployment.hooks.before(hooks.BEFORE_CREATE, None, new)
+            deployment.hooks.later(hooks.AFTER_CREATE, None, new)
+            new.created = new.modified = state.now()
+            _put_replacement(deployment, old, new, gone=delete_first, end=None)
+            deployment.news[new.urn] = new
+            await deployment.store.flush()
         return new
-    await _create(deployment, registry, provider, step, drop=(old,), gone=gone)
+    await _create(deployment, registry, provider, step, drop=(old,), gone=delete_first)
     return new
 
 
@@ -90,13 +90,17 @@ async def _create(
     new = step.new
     assert new is not None
     _keep_secrets(deployment, new)
+
+    async def attempt() -> Any:
+        timeout = new.custom_timeouts.get("create", 0.0)
+        return await provider.create(new.urn, new.inputs, timeout, preview=deployment.preview)
+
     async with deployment.step(step):
+        await deployment.hooks.before(hooks.BEFORE_CREATE, None, new)
         number = await deployment.store.begin("creating", new)
         failure: OperationFailed | None = None
         try:
-            new.id, new.outputs = await provider.create(
-                new.urn, new.inputs, new.custom_timeouts.get("create", 0.0), preview=deployment.preview
-            )
+            new.id, new.outputs = await deployment.hooks.retrying("create", None, new, attempt)
         except OperationFailed as error:
             if error.partial is None:
                 deployment.store.end(number)
@@ -117,6 +121,7 @@ async def _create(
         await deployment.store.flush()
         if failure is not None:
             raise failure
+        await deployment.hooks.after(hooks.AFTER_CREATE, None, new)
 
 
 async def update(
@@ -128,26 +133,27 @@ async def update(
     step.inputs = deployment.inputs_for_display(new)
     new.id = old.id
     if provider is None:
-        deployment.check_running()
-        new.modified = state.now()  # its outputs come when it registers them
-        deployment.note(step)
-        deployment.store.put(new, drop=[old])
-        deployment.news[new.urn] = new
+        async with deployment.step(step, slot=False):
+            await deployment.hooks.before(hooks.BEFORE_UPDATE, old, new)
+            deployment.hooks.later(hooks.AFTER_UPDATE, old, new)
+            new.modified = state.now()  # its outputs come when it registers them
+            deployment.store.put(new, drop=[old])
+            deployment.news[new.urn] = new
         return new
     _keep_secrets(deployment, new)
+
+    async def attempt() -> Any:
+        timeout = new.custom_timeouts.get("update", 0.0)
+        return await provider.update(
+            new.urn, old.id, old.outputs, new.inputs, timeout, ignored, preview=deployment.preview
+        )
+
     async with deployment.step(step):
+        await deployment.hooks.before(hooks.BEFORE_UPDATE, old, new)
         number = await deployment.store.begin("updating", new)
         failure: OperationFailed | None = None
         try:
-            new.outputs = await provider.update(
-                new.urn,
-                old.id,
-                old.outputs,
-                new.inputs,
-                new.custom_timeouts.get("update", 0.0),
-                ignored,
-                preview=deployment.preview,
-            )
+            new.outputs = await deployment.hooks.retrying("update", old, new, attempt)
         except OperationFailed as error:
             if error.partial is None:
                 deployment.store.end(number)
@@ -165,6 +171,7 @@ async def update(
         await deployment.store.flush()
         if failure is not None:
             raise failure
+        await deployment.hooks.after(hooks.AFTER_UPDATE, old, new)
     return new
 
 
@@ -180,14 +187,24 @@ async def delete_old(deployment: Deployment, registry: Registry, old: Resource) 
 
 async def call_delete(deployment: Deployment, registry: Registry, old: Resource) -> None:
     """Have the provider delete it, where that is to be done at all. To be used within a step."""
+    await deployment.hooks.before(hooks.BEFORE_DELETE, old, None)
+    await _call_delete(deployment, registry, old)
+    await deployment.hooks.after(hooks.AFTER_DELETE, old, None)
+
+
+async def _call_delete(deployment: Deployment, registry: Registry, old: Resource) -> None:
     if deployment.preview or not old.custom or old.external or old.retain_on_delete or old.is_provider:
         return
     if old.deleted_with and old.deleted_with in deployment.deleted:
         return
     provider = await registry.ensure(old.provider)
+
+    async def attempt() -> None:
+        await provider.delete(old.urn, old.id, old.outputs, old.custom_timeouts.get("delete", 0.0))
+
     number = await deployment.store.begin("deleting", old)
     try:
-        await provider.delete(old.urn, old.id, old.outputs, old.custom_timeouts.get("delete", 0.0))
+        await deployment.hooks.retrying("delete", old, None, attempt)
     finally:
         deployment.store.end(number)
 

@@ -95,9 +95,13 @@ class Callbacks:
         _take_options(changed, options)
         if own:
             changed.ClearField("propertyDependencies")
-            for key, value in properties.fields.items():
-                urns = sorted(_sources_of(value))
-                changed.propertyDependencies[key].urns.extend(urns)
+        else:  # only a resource's own transforms change what the whole of it depends on
+            changed.ClearField("dependencies")
+            changed.dependencies.extend(request.dependencies)
+        for key, value in properties.fields.items():
+            urns = sorted(_sources_of(value))
+            changed.propertyDependencies[key].urns.extend(urns)
+            if own:
                 changed.dependencies.extend(urns)
         return changed
 

@@ -388,7 +388,7 @@ def refused(result: Result, stack: Stack, *texts: str) -> None:
 def test_what_is_not_supported_is_named(stack: Stack) -> None:
     remote = "class R(pulumi.ComponentResource):\n    pass\nR('x:y:Z', 'r', {}, None, True)"
     refused(stack.run("up", remote), stack, "remote=true", "'r'")
-    refused(stack.run("up", "pulumi.StackReference('organization/app/prod')"), stack, "pulumi:pulumi:StackReference")
-    hooks = "ResourceOptions(hooks=pulumi.ResourceHookBinding(before_create=[lambda args: None]))"
-    refused(stack.run("up", f"Thing('a', 'v', opts={hooks})"), stack, "hooks")
+    refused(stack.run("up", "pulumi.StackReference('organization/app/prod')"), stack, "organization/app/prod")
+    dynamic = "pulumi.CustomResource('pulumi:pulumi:Other', 'o', {})"
+    refused(stack.run("up", dynamic), stack, "pulumi:pulumi:Other")
     assert stack.cloud["things"] == {}

@@ -99,6 +99,13 @@ def test_what_only_newer_engines_know_is_kept(stack: Stack) -> None:
         ("{", "not JSON"),
         ("[]", "not a state"),
         ('{"version": 2, "deployment": {}}', "version 2"),
+        ('{"version": 3, "deployment": {"resources": "x"}}', "resources: expected a list"),
+        ('{"version": 3, "deployment": {"resources": [{"urn": 5}]}}', r"resources\[0\]: expected an object with a urn"),
+        ('{"version": 3, "deployment": {"pending_operations": [7]}}', r"pending_operations\[0\]"),
+        (
+            '{"version": 3, "deployment": {"resources": [{"urn": "urn:pulumi:d::p::a:b:C::n", "inputs": 5}]}}',
+            "inputs: expected an object",
+        ),
         ('{"version": 3, "deployment": {"secrets_providers": {"type": "cloud"}}}', "secrets provider is 'cloud'"),
     ],
 )

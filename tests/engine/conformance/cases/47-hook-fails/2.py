@@ -1,0 +1,7 @@
+import pulumi
+from pulumi import Output, ResourceOptions, export
+from probe_sdk import *
+def boom(args): raise Exception("hook says no")
+a = Thing("a", "v1", opts=ResourceOptions(hooks=pulumi.ResourceHookBinding(after_create=[pulumi.ResourceHook("boom", boom)])))
+b = Thing("b", a.arn)
+export("x", a.arn)

@@ -1,0 +1,4 @@
+import pulumi
+from pulumi import Output, ResourceOptions, export
+from probe_sdk import *
+a = Thing("a", "v1")

@@ -1,0 +1,6 @@
+import pulumi
+from pulumi import Output, ResourceOptions, export
+from probe_sdk import *
+a = Thing("a", "v1")
+export("one", 1)
+export("arn", a.arn)
