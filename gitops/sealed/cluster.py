@@ -90,6 +90,11 @@ class Controller:
                 raise _Busy(str(error)) from error
             if error.reason in ("Conflict", "AlreadyExists"):  # kubectl's words for HTTP 409
                 raise CannotOpen(_CANNOT_OPEN) from error
+            if error.reason in ("NotFound", "ServiceUnavailable"):
+                raise ControllerError(
+                    f"no pod answers behind the service {self.name!r} in namespace {self.namespace!r}: is the controller running? "
+                    f"Else give its address with --controller-url. {error}"
+                ) from error
             raise
 
     @cached_property

@@ -29,11 +29,12 @@ def repository(tmp_path: Path) -> Path:
     (root / "secrets" / "production").mkdir(parents=True)
     (root / "deploy").mkdir()
     hooks = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
-    lines = ["#!/bin/sh", "set -e", "files=$(git diff --cached --name-only --diff-filter=ACM)"]
+    lines = ["#!/bin/sh", "set -e"]
     for hook in hooks:
         entry = shlex.split(hook["entry"])
         assert entry[:3] == ["python", "-m", "gitops"]
-        lines.append(shlex.join([sys.executable, *entry[1:]]) + " $files")
+        command = shlex.join([sys.executable, *entry[1:]])
+        lines.append(f"git diff --cached --name-only -z --diff-filter=ACM | xargs -0 -r {command}")
     hook_file = root / ".git" / "hooks" / "pre-commit"
     hook_file.write_text("\n".join(lines) + "\n")
     hook_file.chmod(0o700)
@@ -58,18 +59,22 @@ def commit(root: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_what_is_encrypted_may_be_committed(repository: Path) -> None:
-    path = repository / "secrets" / "production" / "app.yaml"
+    path = repository / "secrets" / "production" / "the app.yaml"
     path.write_text(f"password: {SECRET}\n")
     files.encrypt(repository, [path])
+    done = commit(repository)
+    assert done.returncode == 0, done.stdout + done.stderr
+    path.unlink()
+    (repository / "notes.txt").write_text("an encrypted file may go\n")
     done = commit(repository)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_a_plain_file_where_a_rule_wants_ciphertext_is_refused(repository: Path) -> None:
-    (repository / "secrets" / "production" / "app.yaml").write_text(f"password: {SECRET}\n")
+    (repository / "secrets" / "production" / "the app.yaml").write_text(f"password: {SECRET}\n")
     done = commit(repository)
     assert done.returncode != 0
-    assert "secrets/production/app.yaml: not encrypted" in done.stdout + done.stderr
+    assert "secrets/production/the app.yaml: not encrypted" in done.stdout + done.stderr
     assert SECRET not in done.stdout + done.stderr
     assert git(repository, "log").returncode != 0  # nothing was committed
 

@@ -112,8 +112,14 @@ def test_a_sealed_secret_that_holds_nothing_that_opens_is_named(
 
 
 def test_another_name_and_an_unreachable_cluster_are_told(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    controller: Controller, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    spec = {"ports": [{"name": "http", "port": 8080}]}
+    controller.cluster.apply(
+        {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "idle", "namespace": "default"}, "spec": spec}
+    )
+    assert main(["sealed", "--controller-namespace", "default", "--controller-name", "idle", "fetch-cert"]) == 1
+    assert "no pod answers behind the service 'idle' in namespace 'default'" in capsys.readouterr().err
     assert main(["sealed", "--controller-name", "absent", "fetch-cert"]) == 1
     assert "no service 'absent' in namespace 'kube-system'" in capsys.readouterr().err
     monkeypatch.setenv("KUBECONFIG", "/nowhere")
