@@ -22,6 +22,7 @@ from gitops.sealed.cluster import Controller
 from gitops.sealed.seal import opens_with, reencrypt, seal_manifest, sealed_values, to_yaml
 from gitops.sops import files as sops_files
 from gitops.sops import rules as sops_rules
+from gitops.writing import write
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,7 +46,7 @@ def _fetch_cert(options: argparse.Namespace) -> int:
     if options.output is None:
         sys.stdout.write(pem)
     else:
-        manifests.write(options.output, pem)
+        write(options.output, pem)
         print(
             f"{options.output}: key {fingerprint(certificate)[:16]}, until {certificate.not_valid_after_utc:%Y-%m-%d}"
         )
@@ -66,7 +67,7 @@ def _seal(options: argparse.Namespace) -> int:
     if options.output is None:
         sys.stdout.write(sealed)
     else:
-        manifests.write(options.output, sealed)
+        write(options.output, sealed)
     return 0
 
 

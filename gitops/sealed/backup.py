@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from gitops.errors import BackupError
-from gitops.manifests import write
 from gitops.sealed import cluster
+from gitops.writing import write
 
 _KEEP = ("name", "namespace", "labels", "annotations")
 

@@ -17,6 +17,7 @@ from gitops import manifests
 from gitops.errors import ControllerError, GitOpsError
 from gitops.manifests import Document, mapping
 from gitops.sealed.cluster import Controller
+from gitops.writing import write_all
 
 _NOISE = ("kubectl.kubernetes.io/last-applied-configuration", "kubecfg.ksonnet.io/last-applied-configuration")
 _SCOPES = (NAMESPACE_WIDE, CLUSTER_WIDE)
@@ -134,5 +135,5 @@ def reencrypt(paths: Sequence[Path], controller: Controller) -> list[Path]:
                 )
             text = text.replace(old_value, new_value)
         texts[path] = text
-    manifests.write_all(texts)
+    write_all(texts)
     return sorted(texts)

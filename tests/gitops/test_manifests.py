@@ -9,6 +9,8 @@ import pytest
 
 from gitops import manifests
 from gitops.errors import GitOpsError, PlaintextFound
+from gitops.writing import write as write_whole
+from gitops.writing import write_all
 
 VALUE = "hunter2-value"
 SECRET = f"apiVersion: v1\nkind: Secret\nmetadata: {{name: app, namespace: prod}}\nstringData: {{PASSWORD: {VALUE}}}\n"
@@ -106,11 +108,11 @@ def test_files_are_written_together_or_not_at_all(tmp_path: Path) -> None:
     link = tmp_path / "link.yaml"
     link.symlink_to(first)
     with pytest.raises(GitOpsError, match="there is no folder"):
-        manifests.write_all({first: "new", tmp_path / "absent" / "second.yaml": "new"})
+        write_all({first: "new", tmp_path / "absent" / "second.yaml": "new"})
     assert first.read_text() == "old"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["first.yaml", "link.yaml"]
 
-    manifests.write(link, "through the link\r\n")
+    write_whole(link, "through the link\r\n")
     assert link.is_symlink()
     assert first.read_bytes() == b"through the link\r\n"
     assert first.stat().st_mode & 0o777 == 0o600

@@ -218,6 +218,7 @@ def test_values_are_read_as_kubernetes_reads_them(
         "_": "☃".encode(),
         "E": b"",  # stringData wins over data
         "bin": binary,
+        "large": ("☃" * 300_000).encode(),
     }
     assert (found["type"], found["immutable"]) == ("example.com/odd", True)
 
