@@ -65,6 +65,7 @@ class Deployment:
         self.replaced: set[str] = set()
         self.deleted: set[str] = set()
         self.condemned: set[int] = set()  # resources already deleted, by identity
+        self.gone: set[int] = set()  # those that an interrupted run is known to have deleted, by identity
         self.dependent_keys: dict[str, list[str]] = {}  # why a dependent of a delete-before-replace must be replaced
         self.provider_states: dict[str, Resource] = {}  # provider resources of this run, also under their earlier URNs
 

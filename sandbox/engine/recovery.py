@@ -84,6 +84,7 @@ async def _recover_delete(deployment: Deployment, provider: Provider | None, res
         deployment.store.drop([held])
         deployment.old_list.remove(held)
     else:
+        deployment.gone.add(id(held))
         held.pending_replacement = True  # what needs it in the state still finds it; it is made again, or forgotten
         deployment.store.put(held)
     deployment.tell("info", f"an interrupted deletion had taken effect: {held.id} is gone", held.urn)

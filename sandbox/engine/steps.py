@@ -57,16 +57,17 @@ async def create_replacement(
     assert old is not None
     assert new is not None
     step.inputs = deployment.inputs_for_display(new)
+    gone = delete_first or id(old) in deployment.gone
     if provider is None:
         async with deployment.step(step, slot=False):
             await deployment.hooks.before(hooks.BEFORE_CREATE, None, new)
             deployment.hooks.later(hooks.AFTER_CREATE, None, new)
             new.created = new.modified = state.now()
-            _put_replacement(deployment, old, new, gone=delete_first, end=None)
+            _put_replacement(deployment, old, new, gone=gone, end=None)
             deployment.news[new.urn] = new
             await deployment.store.flush()
         return new
-    await _create(deployment, registry, provider, step, drop=(old,), gone=delete_first)
+    await _create(deployment, registry, provider, step, drop=(old,), gone=gone)
     return new
 
 
