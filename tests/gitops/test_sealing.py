@@ -206,7 +206,7 @@ def test_values_are_read_as_kubernetes_reads_them(
     binary = bytes(range(256)) * 20
     folded = base64.encodebytes(binary).decode()
     plain = {
-        **secret(**{"tls.key": "a\nb", "_": "☃", "E": ""}),
+        **secret(**{"tls.key": "a\nb", "_": "☃", "E": "", "large": "☃" * 300_000}),
         "data": {"bin": folded, "E": "b2xk"},
         "immutable": True,
     }
