@@ -19,11 +19,14 @@ _HOLDS: Final = re.compile(
 )
 _PASSWORD: Final = re.compile(r"passw(?:or)?d|passphrase|(?:^|_)(?:pass|pwd)$", re.IGNORECASE)
 _SPEAKS_OF: Final = re.compile(
-    r"(?:_|\b|(?<=[a-z]))(?:age|alg|algorithm|arn|audience|backend|class|config|cookie|count|days|dir|disabled|duration|"
-    r"enabled?|encoding|endpoint|engine|expir(?:ation|es|y)|field|file|format|header|hint|host|hours|id|interval|issuer|kind|"
-    r"len|length|lifetime|limit|location|manager|max|min|minutes|mode|mount|names?|namespace|path|pattern|period|policy|port|"
-    r"prefix|provider|ref|regex|region|required|role|rotation|scopes?|seconds|server|service|size|source|store|suffix|timeout|"
-    r"title|ttl|type|uri|url|user(?:name)?|validity|version)$",
+    r"(?:_|\b|(?<=[a-z]))(?:age|alg|algorithm|arn|attempts|audience|auth(?:entication)?|backend|change|check|class|config|cookie|"
+    r"count|days|digits|dir|disabled|duration|enabled?|encoding|encryption|endpoint|engine|expir(?:ation|es|y)|field|file|flow|"
+    r"format|grant|hash(?:ing)?|header|hint|history|host|hours|id|interval|issuer|kind|len|length|lifetime|limit|location|"
+    r"manager|max|method|min|minutes|mode|mount|names?|namespace|path|pattern|period|plugin|policy|port|prefix|provider|ref|"
+    r"regex|region|required|reset|retries|role|rotation|scopes?|seconds?|server|service|size|source|store|strength|suffix|"
+    r"timeout|title|ttl|type|uri|url|user(?:name)?|validation|validity|version)$"
+    # The name of a Secret: imagePullSecret, existingSecret, passwordSecret.
+    r"|(?:pull|tls|cert|certificate|existing|kubernetes|k8s|credentials?|password|token)_?secrets?$",
     re.IGNORECASE,
 )
 # Not the value but where it comes from, or a switch: templates, paths, addresses, ARNs, references to a secret store.
@@ -40,16 +43,20 @@ _TOKENS: Final = re.compile(
     r"|[a-z][a-z0-9+]{1,20}://[^\s/:@]{1,64}:(?![$<*%]|\{)[^\s/@]{1,128}@"
     r"|\b(?i:password|pwd|AccountKey|SharedAccessKey)=(?![$<*%'\"]|\{)[^\s;&,]{3,}(?:;|$)"
 )
-# NAME: value, NAME=value and "name": "value" in a file, where the value is one word and no expression.
+# NAME: value, NAME=value and "name": "value" in a file, where the value is quoted or one word.
 _ASSIGNMENTS: Final = (
     re.compile(
-        r"^[ \t]*(?:- |export )?[\"']?([A-Za-z][\w.-]{0,80})[\"']?[ \t]*[:=][ \t]*[\"']?"
-        r"([^\s\"'(){}\[\]<>$,;|&*%]{3,256})[\"']?[ \t]*[,;]?[ \t\r]*$",
+        r"^[ \t]*(?:- |export )?[\"']?([A-Za-z][\w.-]{0,80})[\"']?[ \t]*[:=][ \t]*"
+        r"(?:\"([^\"$\n{}<>]{3,256})\"|'([^'$\n{}<>]{3,256})'|([^\s\"'(){}\[\]<>$,;|&*%]{3,256}))[ \t]*[,;]?[ \t\r]*$",
         re.MULTILINE,
     ),
     re.compile(r"\"([A-Za-z][\w.-]{0,80})\"[ \t]*:[ \t]*\"([^\"$\s{}<>]{3,256})\""),
 )
-_EXPRESSION: Final = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+|str|string|text|input|hidden|required|optional")
+# What is not the secret itself: a variable of a program, a type, the label of a form.
+_NOT_ITSELF: Final = re.compile(
+    r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+|str|string|text|input|hidden|required|optional|Password|Token|Secret"
+    r"|(?=.*\s)(?=.*(?i:password|token|secret|key)).*"
+)
 
 
 def names_secret(name: str) -> bool:
@@ -83,10 +90,13 @@ def _stands_for(name: str, text: str) -> bool:
 
 def _assigns_secret(text: str) -> bool:
     return any(
-        names_secret(found[1])
-        and not _stands_for(found[1], found[2])
-        and not _EXPRESSION.fullmatch(found[2])
-        and found[1].lower() not in ("secret", "secrets", "credentials")  # as often as not the name of one
+        _holds(name, value)
         for pattern in _ASSIGNMENTS
-        for found in pattern.finditer(text)
+        for name, *values in pattern.findall(text)
+        for value in filter(None, values)
     )
+
+
+def _holds(name: str, value: str) -> bool:
+    alone = name.lower() in ("secret", "secrets", "credentials")  # as often as not the name of one
+    return names_secret(name) and not (alone or _stands_for(name, value) or _NOT_ITSELF.fullmatch(value))

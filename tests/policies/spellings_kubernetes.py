@@ -159,6 +159,7 @@ VIOLATES: dict[str, list[Any]] = {
         config("connection", "Server=db;Database=app;User Id=app;Password=" + "hunter2;"),
         {"binaryData": {"key": base64.b64encode(PEM.encode()).decode()}},
         config("apiKey", "abc"),
+        config("settings.py", "DEBUG = False\nSECRET_KEY = 'correct horse battery'\n"),
         config("DB_PASSWORD", SECRET),
         config("session.secret", "keyboard cat"),
     ],
@@ -289,6 +290,17 @@ COMPLIES: dict[str, list[Any]] = {
         config("url", "postgresql://app:<password>@db/app"),
         config("url", "https://example.com:443/a@b"),
         config("SECRET_BACKEND", "vault"),
+        config("postgresql.conf", "password_encryption = scram-sha-256\nmax_connections = 100\n"),
+        config(
+            "values.yaml",
+            "imagePullSecret: regcred\nauth:\n  existingSecret: db-creds\n  token_endpoint_auth_method: basic\n",
+        ),
+        config(
+            "prometheus.yml", "authorization:\n  credentials_file: /etc/token\nbasic_auth:\n  password_file: /etc/pw\n"
+        ),
+        config("messages.properties", "login.password=Password\nlogin.token=Your token, please\n"),
+        config("form.json", '{"type": "object", "password": "string", "label": {"password": "Password"}}'),
+        config("my.cnf", "validate_password.length=8\nvalidate_password.policy=MEDIUM\n"),
         config("DB_PASSWORD", None),
         {"data": {"LEVEL": UNKNOWN}, "binaryData": {"logo": "iVBORw0KGgo="}},
     ],
