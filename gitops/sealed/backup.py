@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import datetime
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,8 +28,9 @@ def backup(target: Path, recipients: Sequence[str], namespace: str = "kube-syste
     """Write every sealing key to ``target``, encrypted to age ``recipients`` (``age1...``); the keys' names.
 
     It is an armored age file of a v1 List, which ``age`` and ``kubectl`` understand without this program. ``target``.json
-    lists names and dates, so that ``stale`` can tell without a secret. Nothing is written in clear, not even for a moment.
-    A backup of keys that this cluster does not have (any more) is never overwritten: it may be all that is left of them.
+    has the keys' names, the date and the file's SHA-256, so that ``stale`` can tell without a secret.
+    Nothing is written in clear, not even for a moment. A backup of keys that this cluster does not have (any more) is never
+    overwritten: it may be all that is left of them.
     Raises BackupError, ControllerError.
     """
     if not recipients:
@@ -43,14 +45,16 @@ def backup(target: Path, recipients: Sequence[str], namespace: str = "kube-syste
             f"no sealing key in namespace {namespace!r}: is the controller there, and may you read its Secrets?"
         )
     names = [str(key["metadata"]["name"]) for key in keys]
-    if target.exists() and (only_there := sorted(set(_index(target)) - set(names))):
+    if target.exists() and (only_there := sorted(set(_index(target)["keys"]) - set(names))):
         raise BackupError(
             f"{target}: holds keys that this cluster does not have: {', '.join(only_there)}; give another file, "
             "or restore them first"
         )
     bundle = json.dumps({"apiVersion": "v1", "kind": "List", "items": [_clean(key) for key in keys]})
-    write(target, pyrage.encrypt(bundle.encode(), parsed, armored=True).decode(), mode=0o600)
-    index = {"written": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), "keys": names}
+    encrypted = pyrage.encrypt(bundle.encode(), parsed, armored=True)
+    write(target, encrypted, mode=0o600)
+    written = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    index = {"written": written, "keys": names, "sha256": hashlib.sha256(encrypted).hexdigest()}
     write(_index_file(target), json.dumps(index, indent=2) + "\n")
     return names
 
@@ -94,8 +98,18 @@ def private_keys(keys: Sequence[dict[str, Any]]) -> list[rsa.RSAPrivateKey]:
 
 
 def stale(target: Path, namespace: str = "kube-system") -> list[str]:
-    """Names of the sealing keys in the cluster that the backup does not hold; needs only its index."""
-    held = set(_index(target))
+    """Names of the sealing keys in the cluster that the backup does not hold; needs its index, and no secret.
+
+    Raises BackupError where the backup itself is not there, or is not what was written.
+    """
+    index = _index(target)
+    try:
+        found = hashlib.sha256(target.read_bytes()).hexdigest()
+    except OSError as error:
+        raise BackupError(f"{target}: {error.strerror}; write it with `backup`") from error
+    if found != index.get("sha256"):
+        raise BackupError(f"{target}: damaged, or another backup than its index tells of; write it again with `backup`")
+    held = set(index["keys"])
     return [name for key in cluster.sealing_keys(namespace) if (name := str(key["metadata"]["name"])) not in held]
 
 
@@ -103,11 +117,13 @@ def _index_file(target: Path) -> Path:
     return target.with_name(target.name + ".json")
 
 
-def _index(target: Path) -> list[str]:
-    """Names of the keys that a backup holds."""
-    index = _index_file(target)
+def _index(target: Path) -> dict[str, Any]:
+    """What is known of a backup without opening it: ``keys``, the names of the keys that it holds, and ``sha256``."""
+    file = _index_file(target)
     try:
-        names: list[str] = json.loads(index.read_text(encoding="utf-8"))["keys"]
+        index: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        if not all(isinstance(name, str) for name in index["keys"]):
+            raise TypeError
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BackupError(f"{index}: no index of a backup there; write one with `backup`, to another file") from error
-    return names
+        raise BackupError(f"{file}: no index of a backup there; write one with `backup`, to another file") from error
+    return index

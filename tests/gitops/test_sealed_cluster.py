@@ -178,6 +178,15 @@ def test_a_backup_is_never_lost_to_a_cluster_that_has_other_keys(
     assert main(command) == 0
     assert main(command) == 0  # the same keys: a newer backup of them
     held = backup.read_bytes()
+    assert main(["sealed", "backup-check", str(backup)]) == 0
+    capsys.readouterr()
+    backup.write_bytes(held[:-40])
+    assert main(["sealed", "backup-check", str(backup)]) == 1
+    assert "damaged, or another backup" in capsys.readouterr().err
+    backup.unlink()
+    assert main(["sealed", "backup-check", str(backup)]) == 1
+    assert f"{backup}: No such file" in capsys.readouterr().err
+    backup.write_bytes(held)
     index = backup.with_name("keys.age.json")
     listed = json.loads(index.read_text())
     index.write_text(json.dumps({**listed, "keys": [*listed["keys"], "sealed-secrets-key-of-the-lost-cluster"]}))
