@@ -79,11 +79,11 @@ def check(document: Any, evaluation: Evaluation) -> report.Report:
 
 def _load(path: str) -> Any:
     try:
-        text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8-sig")
+        text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise StateError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or 'it is not UTF-8'}") from error
     try:
-        return json.loads(text)
+        return json.loads(text.removeprefix("\ufeff"))  # a byte order mark, as Windows' shells write
     except ValueError as error:
         position = f"line {error.lineno}" if isinstance(error, json.JSONDecodeError) else "nested too deeply"
         raise StateError(f"{path}: expected JSON ({position})") from None  # the error would quote the text
