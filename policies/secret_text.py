@@ -35,6 +35,7 @@ _STANDS_FOR: Final = re.compile(
     r"|(?:env|file|vault|sops|op|awssm|ref\+\w+):\S+|true|false|null|none|yes|no|on|off",
     re.IGNORECASE | re.DOTALL,
 )
+_PATH: Final = re.compile(r"[a-z0-9._-]+(?:/[a-z0-9._-]+)+")  # production/payment-api/db, in Vault or Secrets Manager
 _AMOUNT: Final = re.compile(r"\d+(?:\.\d+)?\s?(?:ms|s|m|h|d|%)?", re.IGNORECASE)
 _TOKENS: Final = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----|\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|\bgh[pousr]_[0-9A-Za-z]{36}|\bxox[abprs]-[0-9A-Za-z-]{10,}"
@@ -82,9 +83,11 @@ def decoded(text: str) -> str:
 
 
 def _stands_for(name: str, text: str) -> bool:
-    """Whether the text is only a placeholder; a number is one, but for a password."""
+    """Whether the text is only a placeholder; a number is one, but for a password, and a path, for what is called a secret."""
     if _AMOUNT.fullmatch(text):
         return not _PASSWORD.search(re.sub(r"[-.\s/]", "_", name[-256:]))
+    if name.lower().endswith("secret") and _PATH.fullmatch(text[:4096]):
+        return True
     return bool(_STANDS_FOR.fullmatch(text[:4096]))
 
 
