@@ -243,6 +243,8 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
         if self._deployment.hooks:  # a deletion may call one
             self.waiting.set()
             await self.released.wait()
+        else:
+            await self.callbacks.close()
         return empty_pb2.Empty()
 
     async def RegisterResourceHook(self, request: Any, context: Any) -> Any:

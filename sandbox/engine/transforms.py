@@ -40,8 +40,9 @@ class Callbacks:
         self._own: dict[str, tuple[list[Any], str]] = {}  # a resource's transforms and its parent, by URN
 
     async def close(self) -> None:
-        for channel in self._channels:
-            await channel.close()
+        """Before the program closes its end, or gRPC tells of it on stderr."""
+        while self._channels:
+            await self._channels.pop().close()
 
     async def call(self, callback: Any, request: Any, response: Any) -> Any:
         """Raises EngineError with what the function raised."""
