@@ -77,7 +77,7 @@ def load(root: Path) -> list[Rule]:
     def pattern(entry: dict[str, Any], key: str) -> re.Pattern[str] | None:
         try:
             return re.compile(entry[key]) if key in entry else None
-        except re.error as error:
+        except (re.error, TypeError) as error:
             raise GitOpsError(f"{config}: {key}: {entry[key]!r} is not a regular expression: {error}") from error
 
     return [

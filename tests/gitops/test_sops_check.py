@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pyrage
@@ -83,3 +84,23 @@ def test_a_rule_decides_by_its_keys_as_sops_does(repository: Path) -> None:
         assert plain in path.read_text()
         assert "password: value" not in path.read_text()
         assert not check(repository, [path]), choice
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, r"\.sops\.yaml: no creation rules there"),
+        ("a: b: c", "not YAML"),
+        ("stores: {}", "creation_rules: expected a list of rules"),
+        ("creation_rules: [text]", "creation_rules: expected a list of rules"),
+        ("creation_rules: [{path_regex: '('}]", r"path_regex: '\(' is not a regular expression"),
+        ("creation_rules: [{encrypted_regex: [a]}]", "encrypted_regex: .* is not a regular expression"),
+    ],
+)
+def test_rules_that_cannot_be_read_are_told(
+    tmp_path: Path, text: str | None, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if text is not None:
+        (tmp_path / ".sops.yaml").write_text(text)
+    assert main(["sops", "--root", str(tmp_path), "check"]) == 1
+    assert re.search(words, capsys.readouterr().err)
