@@ -18,6 +18,12 @@ POLICIES = (
     "aws:iam/groupPolicy:GroupPolicy",
     ROLE,
 )
+ATTACHMENTS = (
+    "aws:iam/rolePolicyAttachment:RolePolicyAttachment",
+    "aws:iam/userPolicyAttachment:UserPolicyAttachment",
+    "aws:iam/groupPolicyAttachment:GroupPolicyAttachment",
+    "aws:iam/policyAttachment:PolicyAttachment",
+)
 _GRAMMAR = "https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_"
 _BEST = "https://docs.aws.amazon.com/IAM/latest/UserGuide/best-practices.html#grant-least-privilege"
 
@@ -46,7 +52,11 @@ def check_administrator(props: Props, options: Options) -> Iterable[str]:
         else:
             yield "allows all but some actions on every resource (NotAction), also those that AWS has yet to add"
 
-    return _each(props, find, "action", "resource")
+    yield from _each(props, find, "action", "resource")
+    # AWS's own policy of the kind is known by its ARN; what a stack makes itself, of which the ARN may be unknown, is seen above.
+    for name in ("policyArn", "managedPolicyArns"):
+        if any(arn.endswith(":aws:policy/AdministratorAccess") for arn in texts(props.get(name))):
+            yield f"{name} names AdministratorAccess, which allows every action on every resource"
 
 
 def check_service_wildcard(props: Props, options: Options) -> Iterable[str]:
@@ -172,9 +182,10 @@ def _rule(
     remediation: str,
     link: str,
     check: Callable[[Props, Options], Iterable[str]],
+    types: tuple[str, ...] = POLICIES,
 ) -> Rule:
     return Rule(
-        number=number, name=name, title=title, severity=severity, source=source, tags=("iam",), types=POLICIES,
+        number=number, name=name, title=title, severity=severity, source=source, tags=("iam",), types=types,
         remediation=remediation, link=link, check=check,
     )  # fmt: skip
 
@@ -184,6 +195,7 @@ RULES = (
         5, "iam-administrator", "No policy allows everything on everything", Severity.HIGH,
         ("Security Hub IAM.1", "CKV_AWS_62"),
         "Name the actions and the ARNs that the workload needs.", _BEST, check_administrator,
+        (*POLICIES, *ATTACHMENTS),
     ),
     _rule(
         6, "iam-service-wildcard", "No policy allows a whole service", Severity.HIGH,

@@ -100,6 +100,13 @@ VIOLATES: dict[str, list[Any]] = {
         allow(Action=["**"], Resource=["arn:aws:s3:::a", "arn:aws:*"]),
         allow(Action="*", Resource="arn:*:*:*:*:*"),
         allow(NotAction="iam:*", Resource="*"),
+        {"role": "a", "policyArn": "arn:aws-us-gov:iam::aws:policy/AdministratorAccess"},
+        {
+            "managedPolicyArns": [
+                "arn:aws:iam::aws:policy/ReadOnlyAccess",
+                "arn:aws:iam::aws:policy/AdministratorAccess",
+            ]
+        },
         grant("*", ["*", UNKNOWN]),
     ],
     "iam-service-wildcard": [
@@ -239,6 +246,8 @@ COMPLIES: dict[str, list[Any]] = {
     "iam-administrator": [
         allow(Action="*", Resource="arn:aws:s3:::bucket/*"),
         allow(Action="s3:*", Resource="*"),
+        {"role": "a", "policyArn": UNKNOWN},
+        {"role": "a", "policyArn": "arn:aws:iam::111122223333:policy/AdministratorAccessToNothing"},
         allow(NotAction="iam:*", Resource="arn:aws:s3:::bucket"),
     ],
     "iam-service-wildcard": [allow(Action=["s3:Get*", "kms:*Key"], Resource="*"), grant("s3:GetObject", UNKNOWN)],
