@@ -93,7 +93,7 @@ def agent_config(
     }
     if interval := ours.get("template-static-secret-render-interval"):
         template_config["static_secret_render_interval"] = interval
-    if threshold := ours.get("template-lease-renewal-threshold"):
+    if threshold := ours.get("template-lease-renewal-threshold"):  # of Vault's agent; OpenBao's passes over it
         template_config["lease_renewal_threshold"] = float(threshold)
     method: dict[str, Any] = {
         "type": "kubernetes",

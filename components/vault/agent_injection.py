@@ -316,15 +316,16 @@ def inject(
     """Begin the annotations of one pod.
 
     ``role``: the Kubernetes auth role in Vault. ``address``, ``ca_cert`` (a path in the agent's container, from
-    ``tls_secret``): default to the injector's own. ``audience``: the agent logs in with a projected token for this
-    audience instead of the pod's API token; add ``volumes()`` to the pod. ``static_interval``: how often static values
-    are read again, ``"5m"`` by default. ``renewal_threshold``: the part of a non-renewable lease after which it is replaced,
-    between 0 and 1, 0.9 by default. ``max_backoff``: the longest pause between attempts to log in while Vault does not
-    answer, ``"5m"`` by default. ``native_sidecar``: one init container with restartPolicy Always instead of init and
-    sidecar, so a Job can end and nothing is read twice; needs Kubernetes 1.29, and ``address`` where ``revoke_on_shutdown``
-    is on. ``revoke_on_shutdown``: the agent revokes its token, and with it the leases, when the pod ends. ``same_user``: the
-    agent runs as the pod's first container, which must say ``runAsUser``, so a file's mode can keep everybody else out.
-    ``share_processes``: besides, the pod's containers see each other's processes, so a ``command`` can signal the application.
+    ``tls_secret``): default to the injector's own. ``audience``: the agent logs in with a projected token for this audience
+    instead of the pod's API token; add ``volumes()`` to the pod. ``static_interval``: how often static values are read
+    again, ``"5m"`` by default. ``renewal_threshold``: the part of a non-renewable lease after which it is replaced, between
+    0 and 1, 0.9 by default; for agents of Vault 1.16 or later (OpenBao's keeps to 0.9). ``max_backoff``: the longest pause
+    between attempts to log in while Vault does not answer, ``"5m"`` by default. ``native_sidecar``: one init container with
+    restartPolicy Always instead of init and sidecar, so a Job can end and nothing is read twice; needs Kubernetes 1.29, and
+    ``address`` where ``revoke_on_shutdown`` is on. ``revoke_on_shutdown``: the agent revokes its token, and with it the
+    leases, when the pod ends. ``same_user``: the agent runs as the pod's first container, which must say ``runAsUser``, so
+    a file's mode can keep everybody else out. ``share_processes``: besides, the pod's containers see each other's
+    processes, so a ``command`` can signal the application.
 
     Raises InjectionError.
     """

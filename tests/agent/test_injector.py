@@ -208,6 +208,25 @@ def test_static_values_are_read_again_and_a_command_runs_after_each_rendering(
         until("the command ran twice", lambda: (tmp_path / "commands").read_text().count("rendered") == 2)
 
 
+def test_a_lease_that_cannot_be_renewed_is_replaced_before_its_end(platform: Platform) -> None:
+    """A certificate, which is no built-in kind of secret, at nine tenths of its life."""
+    life = 15
+    platform.write("sys/mounts/agents-pki", {"type": "pki"})
+    platform.write("agents-pki/root/generate/internal", {"common_name": "root", "ttl": "1h"})
+    platform.write(
+        "agents-pki/roles/web", {"allow_any_name": True, "generate_lease": True, "ttl": life, "max_ttl": life}
+    )
+    platform.login_role("pki", 'path "agents-pki/issue/web" { capabilities = ["update"] }')
+    read = '{{ with secret "agents-pki/issue/web" "common_name=a.example.com" }}{{ .Data.serial_number }}{{ end }}'
+    injection = platform.injection("pki").secret("serial", path="agents-pki/issue/web", template=read, lease=True)
+    with platform.workload("pki", injection) as secrets:
+        file = secrets / "serial"
+        until("the first certificate", file.exists)
+        issued, first = file.stat().st_mtime, file.read_text()
+        until("the second one", lambda: file.read_text() != first, seconds=life + 5)
+        assert file.stat().st_mtime - issued < life
+
+
 def test_the_token_carries_the_audience_that_was_asked_for(platform: Platform) -> None:
     platform.login_role("audience", 'path "agents-kv/data/aud" { capabilities = ["read"] }', audience="vault")
     platform.write("agents-kv/data/aud", {"data": {"a": "b"}})
