@@ -101,7 +101,6 @@ class Workload(pulumi.ComponentResource):
         self._platform.claims.take(self._workload, namespace, self._secrets)
         self._child = pulumi.ResourceOptions(parent=self)
         self._identity = identity(namespace, self._workload)
-        injection = self.injection()  # refuses wrong options before anything is created
         self._namespace_name = namespace
         self._namespace = self._platform.namespaces[namespace]
 
@@ -131,7 +130,7 @@ class Workload(pulumi.ComponentResource):
                 namespace=self._namespace,
                 service_account=self._service_account,
                 image=args["image"],
-                injection=injection,
+                injection=self.injection(),
                 secret_names=[found["secret"] for found in self.deliveries if "secret" in found],
                 opts=self._after(*self._before_the_agent(stored)),
             )

@@ -49,22 +49,19 @@ def injection_of(platform: SecretPlatform, login_role: str, secrets: Sequence[Wo
             "mode": secret.get("file_mode"),
             "command": secret.get("command"),
         }
-        try:
-            if "database_role" in secret:
-                injection = injection.database(
-                    secret["name"],
-                    role=secret["database_role"],
-                    mount=database.mount,
-                    host=database.host,
-                    port=database.port,
-                    database=database.database,
-                    ssl_mode=database.ssl_mode.value,
-                    **options,
-                )
-            else:
-                injection = injection.kv(secret["name"], path=secret["kv_path"], mount=platform.kv.mount, **options)
-        except ArgumentError as error:
-            raise ArgumentError(f"{login_role}: {secret['name']}: {error}") from error
+        if "database_role" in secret:
+            injection = injection.database(
+                secret["name"],
+                role=secret["database_role"],
+                mount=database.mount,
+                host=database.host,
+                port=database.port,
+                database=database.database,
+                ssl_mode=database.ssl_mode.value,
+                **options,
+            )
+        else:
+            injection = injection.kv(secret["name"], path=secret["kv_path"], mount=platform.kv.mount, **options)
     return injection
 
 

@@ -101,7 +101,7 @@ def workload(*secrets: Any) -> Any:
 @pytest.mark.parametrize(
     ("secret", "words"),
     [
-        ({**AGENT_KV, "file_mode": "999"}, "production-api: config: mode: '999' is not a file mode"),
+        ({**AGENT_KV, "file_mode": "999"}, "api: config: mode: '999' is not a file mode"),
         ({**AGENT_KV, "template": "nothing"}, "config: template: that of 'config' reads nothing"),
         ({**AGENT_KV, "name": "c" * 42}, "name: 'c+' becomes a file name"),
         ({**AGENT_KV, "name": "file-config"}, "name: 'file-config' becomes a file name"),
