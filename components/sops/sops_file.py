@@ -72,6 +72,11 @@ class SopsFile(pulumi.ComponentResource):
                 f"{name}: nowhere to deliver {args['path']} to; give vault_kv, secrets_manager or kubernetes"
             )
         content = decrypt(Path(args["path"]))
+        if "kubernetes" in args and (bad := sorted(key for key in content if not SECRET_KEY.fullmatch(key))):
+            raise SopsFileError(
+                f"{args['path']}: a Kubernetes Secret cannot have the keys {', '.join(map(repr, bad))}; "
+                "expected letters, digits, '-', '_' and '.'"
+            )
         self.values = pulumi.Output.secret(content)
         document = pulumi.Output.secret(json.dumps(content, sort_keys=True, ensure_ascii=False))
         child = pulumi.ResourceOptions(parent=self)
@@ -95,11 +100,6 @@ class SopsFile(pulumi.ComponentResource):
             )
         if "kubernetes" in args:
             place = args["kubernetes"]
-            if bad := sorted(key for key in content if not SECRET_KEY.fullmatch(key)):
-                raise SopsFileError(
-                    f"{args['path']}: a Kubernetes Secret cannot have the keys {', '.join(map(repr, bad))}; "
-                    "expected letters, digits, '-', '_' and '.'"
-                )
             k8s.core.v1.Secret(
                 f"{name}-secret",
                 metadata={"name": place["name"], "namespace": place["namespace"]},
