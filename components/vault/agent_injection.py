@@ -85,6 +85,11 @@ class Injection:
     share_processes: bool = False
     secrets: tuple[InjectedSecret, ...] = field(default=())
 
+    @property
+    def before_start_only(self) -> bool:
+        """Whether it renders once and leaves no sidecar."""
+        return self.init_only_for is not None
+
     def database(
         self,
         name: str,
@@ -210,7 +215,7 @@ class Injection:
     def check_kind(self, workload_kind: str | None) -> None:
         """Raise InjectionError where a workload of this kind would be left with credentials that nobody renews."""
         leased = [secret.name for secret in self.secrets if secret.lease]
-        if self.init_only_for is not None and workload_kind not in JOBS and leased:
+        if self.before_start_only and workload_kind not in JOBS and leased:
             raise InjectionError(
                 f"workload_kind: a {workload_kind} outlives its lease, and without the sidecar nothing renews "
                 f"{', '.join(leased)}; leave init_only() out, or use it on a Job"
@@ -235,7 +240,7 @@ class Injection:
             if self.renewal_threshold is None
             else f"{self.renewal_threshold:g}",
             "auth-max-backoff": self.max_backoff,
-            "agent-pre-populate-only": "true" if self.init_only_for or self.native else None,
+            "agent-pre-populate-only": "true" if self.before_start_only or self.native else None,
             "agent-init-first": "true" if self.native else None,
             "agent-init-json-patch": json.dumps(self._native_patch()) if self.native else None,
             "agent-run-as-same-user": "true" if self.same_user or self.share_processes else None,
