@@ -78,8 +78,12 @@ def rotate(files: Sequence[Path], *options: str) -> None:
 
 
 def add_recipient(files: Sequence[Path], recipient: str) -> None:
-    """Let one more key open the files. The data key is renewed as well. All files, or none."""
-    rotate(files, f"--add-{recipient_kind(recipient)}", recipient)
+    """Let one more key open the files; the data key is renewed as well. All files, or none.
+
+    A file that is encrypted to it already stays as it is: sops would name it twice, and then could not take it away.
+    """
+    kind = recipient_kind(recipient)
+    rotate([file for file in files if not _times_named(file, recipient)], f"--add-{kind}", recipient)
 
 
 def remove_recipient(files: Sequence[Path], recipient: str) -> None:
@@ -87,10 +91,21 @@ def remove_recipient(files: Sequence[Path], recipient: str) -> None:
     rotate the values themselves. All files, or none where one is not encrypted to it, or to nobody else."""
     kind = recipient_kind(recipient)
     for file in files:
-        text = file.read_text(encoding="utf-8", errors="replace")
-        if not all(part in text for part in _named_by(recipient)):
+        times = _times_named(file, recipient)
+        if times == 0:
             raise GitOpsError(f"{file}: not encrypted to {recipient}; see the recipients under `sops` in the file")
+        if times > 1:
+            raise GitOpsError(
+                f"{file}: names {recipient} {times} times, of which sops takes none away; take it out of {CONFIG} and run "
+                "`python -m gitops sops update-keys`"
+            )
     rotate(files, f"--rm-{kind}", recipient)
+
+
+def _times_named(file: Path, recipient: str) -> int:
+    """How often a file names a recipient that it is encrypted to."""
+    text = file.read_text(encoding="utf-8", errors="replace")
+    return min(text.count(part) for part in _named_by(recipient))
 
 
 def _named_by(recipient: str) -> Sequence[str]:

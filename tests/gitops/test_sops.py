@@ -264,6 +264,22 @@ def test_a_recipient_is_taken_away_only_where_it_is_one_and_not_the_last(reposit
     assert path.read_text() == before
 
 
+def test_a_recipient_that_is_there_already_is_not_named_twice(repository: Path) -> None:
+    """sops would do so, and crash when it is to be taken away."""
+    path = write_encrypted(repository, {"password": "value"})
+    mate = str(pyrage.x25519.Identity.generate().to_public())
+    files.add_recipient([path], mate)
+    once = path.read_text()
+    files.add_recipient([path], mate)
+    assert path.read_text() == once
+    sops.run_sops(["rotate", "--in-place", "--add-age", mate, str(path)])
+    with pytest.raises(GitOpsError, match=r"names age1.* 2 times"):
+        files.remove_recipient([path], mate)
+    files.update_keys(repository, [path])  # as the error says: the rules do not name it
+    assert mate not in path.read_text()
+    assert sops.decrypt(path) == {"password": "value"}
+
+
 def test_the_commands_work_from_outside_of_the_repository(
     repository: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
