@@ -26,6 +26,7 @@ config = pulumi.Config()
 SealedSecret("keys", {
     "namespace": "sealed-component", "secret_name": "keys", "certificate": config.require("certificate"),
     "data": {"ONE": config.require_secret("one"), "TWO": config.require_secret("two")},
+    "secret_type": "example.com/keys", "annotations": {"note": "of the Secret"},
 })
 if config.get("file"):
     SealedSecret("file", {"namespace": "sealed-component", "secret_name": "from-file", "file": config.require("file")})
@@ -70,6 +71,9 @@ def test_an_unchanged_value_keeps_its_ciphertext_and_a_changed_one_alone_is_seal
     said = stack.up()
     assert opened(controller, "keys") == {"ONE": "first-value-4711", "TWO": "second-value-4711"}
     assert opened(controller, "from-file") == {"K": "kept-in-git-4711"}
+    made = json.loads(controller.cluster.kubectl("get", "secret", "keys", "-n", NAMESPACE, "-o", "json"))
+    assert made["type"] == "example.com/keys"
+    assert made["metadata"]["annotations"]["note"] == "of the Secret"
     assert stack.unchanged()
 
     before = sealed(controller)
