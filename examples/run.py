@@ -1,8 +1,8 @@
 """Run one of the examples in a sandbox of its own: ``python examples/run.py 01``.
 
 The servers start, the example's program comes up, its outputs are shown, and everything goes again; with ``--keep`` it stays.
-An example is an ordinary Pulumi program: ``PYTHONPATH=../.. pulumi up`` in its folder runs it against a real environment, with
-the settings that its ``Pulumi.yaml`` lists.
+An example is an ordinary Pulumi program, which the Pulumi CLI runs against a real environment, with the settings that its
+``Pulumi.yaml`` lists: see README.md here.
 """
 
 from __future__ import annotations
