@@ -200,7 +200,10 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
             return resource_pb2.ResourceInvokeResponse()
         args = from_struct(request.args)
         self._deployment.redactor.learn(args)
-        result, failures = await provider.invoke(request.tok, args)
+        try:
+            result, failures = await provider.invoke(request.tok, args)
+        except OperationFailed as error:
+            raise EngineError(f"invocation of {request.tok} returned an error: {error}") from error
         self._deployment.redactor.learn(result)
         response = resource_pb2.ResourceInvokeResponse(
             failures=[provider_pb2.CheckFailure(property=key, reason=reason) for key, reason in failures]

@@ -106,11 +106,12 @@ class Planner:
         return await create(deployment, self.registry, provider, Step(events.CREATE, urn, None, new))
 
     def _new(self, goal: Goal, urn: str, old: Resource | None) -> Resource:
+        deployment = self.deployment
         unfit: list[str] = []
         inputs = goal.inputs if old is None else paths.with_ignored(goal.inputs, old.inputs, goal.ignore_changes, unfit)
         if unfit:
             named = ", ".join(map(repr, unfit))
-            self.deployment.tell(
+            deployment.tell(
                 "info", f"ignore_changes does not apply where it leads through what is not there: {named}", urn
             )
         new = Resource(
@@ -134,11 +135,11 @@ class Planner:
             custom_timeouts=goal.custom_timeouts,
             import_id=goal.import_id if goal.custom else "",
             hooks=goal.hooks,
+            aliases=[deployment.aliases[urn]] if urn in deployment.aliases else [],
         )
         if old is not None:
             new.created, new.modified = old.created, old.modified
         if new.is_provider:
-            deployment = self.deployment
             deployment.provider_states[urn] = new
             if urn in deployment.aliases:
                 deployment.provider_states[deployment.aliases[urn]] = new

@@ -113,7 +113,7 @@ class Registry:
             resource = await self.register(
                 Goal(
                     type=urns.PROVIDER_PREFIX + request.package,
-                    name=urns.default_provider_name(request.version),
+                    name=urns.default_provider_name(request.version, request.url),
                     custom=True,
                     inputs=inputs,
                 )

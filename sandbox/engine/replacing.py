@@ -107,7 +107,8 @@ async def delete_dependents(
         resource = dependent.resource
         if resource.pending_replacement:
             continue
-        async with deployment.step(Step(events.DELETE_REPLACED, resource.urn, resource, None)):
+        op = events.DELETE if resource.delete else events.DELETE_REPLACED
+        async with deployment.step(Step(op, resource.urn, resource, None)):
             await call_delete(deployment, registry, resource)
             if resource.delete:
                 deployment.store.drop([resource])

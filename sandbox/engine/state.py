@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,7 @@ class Resource:
     custom_timeouts: dict[str, float] = field(default_factory=dict)  # create, update, delete: seconds
     import_id: str = ""
     hooks: dict[str, list[str]] = field(default_factory=dict)  # names by kind (BeforeCreate, ...)
+    aliases: list[str] = field(default_factory=list)  # its URN before this run; not kept
     created: str = ""
     modified: str = ""
     other: dict[str, Any] = field(default_factory=dict)  # fields of newer engines, kept as they are
@@ -94,7 +95,7 @@ _NAMES = {
     "hooks": "resourceHooks",
 }
 _FIELDS = [(item.name, _NAMES.get(item.name, item.name)) for item in fields(Resource) if item.name != "other"]
-_KNOWN = {json_name for _, json_name in _FIELDS} | {"aliases", "sourcePosition", "stackTrace"}
+_KNOWN = {json_name for _, json_name in _FIELDS} | {"sourcePosition", "stackTrace"}
 _ALWAYS = {"urn", "custom", "type"}
 _VALUES = {"inputs", "outputs", "replacement_trigger"}
 
@@ -260,9 +261,43 @@ def _loaded(data: Any, codec: Codec, where: str) -> Resource:
     return codec.load(data)
 
 
+def renamed(resources: Sequence[Resource]) -> list[Resource]:
+    """The resources with every mention of an earlier URN made the present one.
+
+    It matters where a run ends early: then the state still has children, dependents and replaced ones of what has been renamed.
+    """
+    now_called: dict[str, str] = {}
+    for resource in in_order(resources):
+        now_called.update(dict.fromkeys(resource.aliases, resource.urn))
+        parent = now_called.get(resource.parent, "")
+        if parent and urns.type_of(parent) != urns.STACK_TYPE:
+            now_called[resource.urn] = urns.moved(resource.urn, parent)
+    return [_renamed(resource, now_called) for resource in resources] if now_called else list(resources)
+
+
+def _renamed(resource: Resource, now_called: Mapping[str, str]) -> Resource:
+    def fix(urn: str) -> str:
+        return now_called.get(urn, urn)
+
+    provider_urn, identifier = urns.split_reference(resource.provider) if resource.provider else ("", "")
+    return replace(
+        resource,
+        urn=fix(resource.urn),
+        parent=fix(resource.parent),
+        provider=f"{fix(provider_urn)}::{identifier}" if provider_urn else "",
+        dependencies=[fix(urn) for urn in resource.dependencies],
+        property_dependencies={
+            key: [fix(urn) for urn in listed] for key, listed in resource.property_dependencies.items()
+        },
+        deleted_with=fix(resource.deleted_with),
+        replace_with=[fix(urn) for urn in resource.replace_with],
+        aliases=[],
+    )
+
+
 def dump(snapshot: Snapshot, codec: Codec) -> dict[str, Any]:
     """The state document of a snapshot, resources in an order that other engines accept."""
-    resources = [codec.dump(resource) for resource in in_order(snapshot.resources)]
+    resources = [codec.dump(resource) for resource in in_order(renamed(snapshot.resources))]
     pending = [{"resource": codec.dump(item.resource), "type": item.type} for item in snapshot.pending]
     deployment: dict[str, Any] = {
         "manifest": {"time": now(), "magic": _MAGIC, "version": ENGINE_VERSION},

@@ -16,12 +16,16 @@ from sandbox.engine.values import has_secret
 
 
 async def same(deployment: Deployment, registry: Registry, step: Step) -> Resource:
-    """Nothing changes but what the program says of it: inputs, options and dependencies are taken, outputs stay."""
+    """Nothing changes but what the program says of it: inputs, options and dependencies are taken.
+
+    Outputs stay, and so do their secret marks, to which others may come.
+    """
     old, new = step.old, step.new
     assert old is not None
     assert new is not None
     deployment.check_running()
-    new.id, new.outputs, new.init_errors = old.id, old.outputs, old.init_errors
+    new.id, new.outputs, new.init_errors = old.id, dict(old.outputs), old.init_errors
+    deployment.mark_secret(new)
     new.other = old.other
     if new.is_provider:
         await registry.resources.ready(new)
@@ -74,8 +78,11 @@ async def create_replacement(
 def _put_replacement(deployment: Deployment, old: Resource, new: Resource, *, gone: bool, end: int | None) -> None:
     if gone:
         deployment.store.put(new, drop=[old], end=end)
+        return
+    old.delete = True
+    if old.pending_replacement:  # its provider is asked once more, but the state need not remember it
+        deployment.store.put(new, drop=[old], end=end)
     else:
-        old.delete = True
         deployment.store.put(new, old, end=end)
 
 

@@ -49,6 +49,12 @@ def make(stack: str, project: str, parent: str, type_: str, name: str) -> str:
     return f"urn:pulumi:{stack}::{project}::{prefix}{type_}::{name}"
 
 
+def moved(urn: str, parent: str) -> str:
+    """The URN of the same resource below another parent."""
+    stack, project, _ = urn.removeprefix("urn:pulumi:").split("::", 2)
+    return make(stack, project, parent, type_of(urn), name_of(urn))
+
+
 def is_provider(type_: str) -> bool:
     return type_.startswith(PROVIDER_PREFIX)
 
@@ -72,9 +78,14 @@ def is_default_provider(urn: str) -> bool:
     return name == "default" or name.startswith("default_")
 
 
-def default_provider_name(version: str) -> str:
-    """``default_1_0_0`` for version 1.0.0."""
-    return "default_" + re.sub(r"[^0-9A-Za-z]+", "_", version) if version else "default"
+def default_provider_name(version: str, url: str = "") -> str:
+    """``default_1_0_0`` for version 1.0.0, with the place that its plugin would be downloaded from where one is given."""
+    parts = ["default"]
+    if version:
+        parts.append(re.sub(r"[^0-9A-Za-z]+", "_", version))
+    if url:
+        parts.append("/".join(part for part in re.sub(r"[^\w./-]|-", "_", url).split("/") if part))
+    return "_".join(parts)
 
 
 def collapse(alias: Alias, stack: str, project: str, parent: str, type_: str, name: str, parent_alias: str) -> str:

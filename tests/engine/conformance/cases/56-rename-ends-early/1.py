@@ -1,0 +1,15 @@
+import pulumi
+from pulumi import Output, ResourceOptions, export
+from probe_sdk import *
+class C(pulumi.ComponentResource):
+    def __init__(self, name, kids, opts=None, stop=False):
+        super().__init__("my:index:C", name, {}, opts)
+        if stop: raise Exception("stopped here")
+        self.t = {}
+        for k in kids:
+            self.t[k] = Thing(k, "v1", opts=ResourceOptions(parent=self))
+            Thing(k + "-sub", "v1", opts=ResourceOptions(parent=self.t[k]))
+        self.register_outputs({})
+
+c = C("c", ["x", "y"])
+Thing("d", c.t["x"].arn, opts=ResourceOptions(depends_on=[c]))
