@@ -87,7 +87,7 @@ def main() -> int:
         done = run("up", example, endpoints)
         print(done.stdout + done.stderr)
         if options.keep:
-            print(f"It stays. End it with: STRONGROOM_SANDBOX={state_dir} python -m sandbox down")
+            print(f"It stays. End it with: STRONGROOM_SANDBOX={state_dir} {sys.executable} -m sandbox down")
         elif done.returncode == 0:
             gone = run("destroy", example, endpoints)
             print(gone.stdout.splitlines()[-1] if gone.returncode == 0 else gone.stdout + gone.stderr)
