@@ -11,7 +11,7 @@ from typing import Any
 
 import pulumi
 
-from components.vault.agent_injection import PREFIX, TOKEN_VOLUME, Injection, InjectionError
+from components.vault.agent_injection import JOBS, PREFIX, TOKEN_VOLUME, Injection, InjectionError
 
 STATUS = f"{PREFIX}agent-inject-status"  # the injector's own mark
 # Type -> where its pod template is.
@@ -38,7 +38,13 @@ def inject_transform(injection: Injection, *, match: str | None = None) -> Calla
         path = TEMPLATES.get(type_)
         if path is None or (match is not None and args.name != match):
             return None
-        injection.check_kind(type_.rpartition(":")[2])
+        kind = type_.rpartition(":")[2]
+        injection.check_kind(kind)
+        if kind in JOBS and not (injection.before_start_only or injection.native):
+            pulumi.log.warn(
+                f"{args.name}: the agent's sidecar does not end, so this {kind} never completes by itself; give the injection "
+                f"init_only(workload_kind={kind!r}) or native_sidecar=True"
+            )
         change: Callable[[Any], Any] = lambda template: _injected(template, injection, args.name)  # noqa: E731
         for step in reversed(path):
             change = _at(step, change, args.name)

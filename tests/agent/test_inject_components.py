@@ -54,7 +54,13 @@ def test_a_team_s_own_deployment_gets_annotations_and_volume(registered: Any) ->
     assert template["spec"]["containers"][0]["name"] == "app"
 
 
-def test_argument_objects_and_outputs_are_changed_as_dictionaries_are(registered: Any) -> None:
+def test_argument_objects_and_outputs_are_changed_as_dictionaries_are(
+    registered: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Besides: a CronJob with a sidecar, which would not end, is warned of."""
+    warnings: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", warnings.append)
+
     def program() -> None:
         k8s.batch.v1.CronJob(
             "nightly",
@@ -73,6 +79,7 @@ def test_argument_objects_and_outputs_are_changed_as_dictionaries_are(registered
         )
 
     template = registered(program)["nightly"]["spec"]["jobTemplate"]["spec"]["template"]
+    assert "nightly: the agent's sidecar does not end, so this CronJob never completes" in warnings[0]
     assert template["metadata"]["annotations"][ANNOTATION] == "true"
     assert template["metadata"]["labels"] == {"a": "b"}
     assert [volume["name"] for volume in template["spec"]["volumes"]] == ["vault-token"]
