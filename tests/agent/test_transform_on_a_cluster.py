@@ -29,6 +29,17 @@ def deployment(name, **options):
         }},
     }, opts=pulumi.ResourceOptions(**options))
 
+def nightly(name, **options):
+    k8s.batch.v1.CronJob(name, metadata={"name": name, "namespace": "agent-tests"}, spec={
+        "schedule": "0 3 * * *", "suspend": True,
+        "jobTemplate": {"spec": {"template": {"metadata": {}, "spec": {
+            "serviceAccountName": "payment-api", "restartPolicy": "Never",
+            "containers": [{"name": "app", "image": "registry.example.com/app:1"}],
+        }}}},
+    }, opts=pulumi.ResourceOptions(**options))
+
+nightly("nightly-by-transformation", transformations=[inject_transform(injection)])
+nightly("nightly-by-transform", transforms=[inject_transform(injection)])
 deployment("by-transformation", transformations=[inject_transform(injection)])
 deployment("by-transform", transforms=[inject_transform(injection)])
 deployment("untouched")
@@ -37,8 +48,14 @@ deployment("untouched")
 
 def test_both_kinds_of_transform_annotate_and_are_stable(agent_platform: Platform, tmp_path: Path) -> None:
     stack = Stack(tmp_path, PROGRAM, environment=agent_platform.environment(), providers=("kubernetes",))
-    stack.up()
+    said = stack.up()
     assert stack.unchanged()
+    jobs = json.loads(agent_platform.kubectl("get", "cronjobs", "-n", NAMESPACE, "-o", "json"))["items"]
+    assert len(jobs) == 2
+    for job in jobs:
+        template = job["spec"]["jobTemplate"]["spec"]["template"]
+        assert template["metadata"]["annotations"][f"{PREFIX}role"] == "payment-api"
+        assert f"{job['metadata']['name']}: the agent's sidecar does not end" in said
     found = json.loads(agent_platform.kubectl("get", "deployments", "-n", NAMESPACE, "-o", "json"))["items"]
     templates = {item["metadata"]["name"]: item["spec"]["template"] for item in found}
     for name in ("by-transformation", "by-transform"):
