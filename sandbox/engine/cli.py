@@ -9,6 +9,7 @@ The passphrase of the stack's secrets is PULUMI_CONFIG_PASSPHRASE, or the conten
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -107,22 +108,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return USAGE if exit_.code else OK
     audience = _audience(options)
     try:
-        result = run(
-            options.action,
-            program=options.program,
-            project=options.project,
-            stack=options.stack,
-            state=options.state,
-            providers=options.provider,
-            config=_pairs(options.config, "--config"),
-            secrets=_pairs(options.secret, "--secret"),
-            config_file=options.config_file,
-            policy_packs=options.policy_pack,
-            policy_pack_configs=options.policy_pack_config,
-            preview=options.preview_only,
-            parallel=options.parallel,
-            audience=audience,
-        )
+        # What a provider prints in this process must not come between the JSON lines.
+        with contextlib.redirect_stdout(sys.stderr) if options.json else contextlib.nullcontext():
+            result = run(
+                options.action,
+                program=options.program,
+                project=options.project,
+                stack=options.stack,
+                state=options.state,
+                providers=options.provider,
+                config=_pairs(options.config, "--config"),
+                secrets=_pairs(options.secret, "--secret"),
+                config_file=options.config_file,
+                policy_packs=options.policy_pack,
+                policy_pack_configs=options.policy_pack_config,
+                preview=options.preview_only,
+                parallel=options.parallel,
+                audience=audience,
+            )
     except UsageError as error:
         sys.stderr.write(f"error: {error}\n")
         return USAGE

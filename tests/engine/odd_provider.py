@@ -65,6 +65,12 @@ class UnreadyProvider(OddProvider):
     ready = False
 
 
+class TalkativeProvider(OddProvider):
+    async def create(self, request: CreateRequest) -> CreateResponse:
+        print("making", request.name)
+        return await super().create(request)
+
+
 class NoPreviewProvider(OddProvider):
     previews = False
 

@@ -68,6 +68,14 @@ def test_json_has_a_line_for_each_step_and_a_summary_last(stack: Stack) -> None:
     }
 
 
+def test_what_a_provider_prints_is_not_between_the_json_lines(stack: Stack) -> None:
+    stack.write("pulumi.CustomResource('odd:index:Odd', 'o', {'text': 'x'})")
+    done = stack.cli("up", "--json", "--provider", "tests.engine.odd_provider:TalkativeProvider")
+    assert done.returncode == 0, done.stderr
+    assert [line["op"] for line in lines(done.stdout) if "op" in line] == ["create", "create"]
+    assert "making o" in done.stderr
+
+
 def test_a_failed_step_has_its_error_and_the_exit_code_is_one(stack: Stack) -> None:
     stack.write("a = Thing('a', 'v', fail='create')\nb = Thing('b', a.arn)")
     done = stack.cli("up", "--json")
