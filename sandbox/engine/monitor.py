@@ -173,9 +173,8 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
         if not goal.provider:
             raise EngineError(denial(goal.type, goal.type))
         resource = await read_resource(self._deployment, self._registry, goal)
-        return resource_pb2.ReadResourceResponse(
-            urn=resource.urn, id=resource.id, properties=to_struct(resource.outputs)
-        )
+        # As Pulumi's engine of this version: no ID, so that in a preview the program does not know it.
+        return resource_pb2.ReadResourceResponse(urn=resource.urn, properties=to_struct(resource.outputs))
 
     # -- functions --------------------------------------------------------------------------------------------------
 

@@ -105,7 +105,7 @@ async def delete_dependents(
         deployment.dependent_keys[dependent.resource.urn] = dependent.keys
     for dependent in condemned:
         resource = dependent.resource
-        if resource.pending_replacement:
+        if id(resource) in deployment.gone:
             continue
         op = events.DELETE if resource.delete else events.DELETE_REPLACED
         async with deployment.step(Step(op, resource.urn, resource, None)):
