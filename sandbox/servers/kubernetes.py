@@ -1,6 +1,7 @@
 """etcd, kube-apiserver and kube-controller-manager: RBAC, service-account tokens, and an OIDC issuer that needs no login.
 
-There is no kubelet and no scheduler: nothing runs Pods. Admission webhooks work; the service network does not.
+There is no kubelet and no scheduler: nothing runs Pods. Admission webhooks work, and the API server's proxy to Services
+before something that plays a Pod (``pod_network``); the service network itself does not.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from sandbox.servers.certificates import Authority, token_keys
 from sandbox.servers.errors import ServerFailed
 from sandbox.servers.files import Ports, private_folder, private_write
 from sandbox.servers.managed import ManagedProcess, tail
+from sandbox.servers.pod_network import PodNetwork
 from sandbox.toolchain.go import binary
 from sandbox.toolchain.paths import wheel_binary
 
@@ -93,6 +95,8 @@ class ApiServer:
         admin = authority.issue("sandbox-admin", organization="system:masters")
         certificate_kubeconfig(Path(self.endpoint.kubeconfig), self.endpoint, *admin)
         authentication = private_write(self._folder / "authentication.json", json.dumps(_authentication()))
+        self._pods = PodNetwork(ports["pod-network"], authority)
+        egress = private_write(self._folder / "egress.json", json.dumps(self._pods.egress_configuration()))
         self._client = client(authority, "sandbox-admin", server)
         self.process = ManagedProcess(
             "kube-apiserver",
@@ -115,6 +119,7 @@ class ApiServer:
                 f"--service-account-signing-key-file={signing_key}",
                 f"--service-account-key-file={public_key}",
                 f"--service-cluster-ip-range={SERVICE_RANGE}",
+                f"--egress-selector-config-file={egress}",
                 "--endpoint-reconciler-type=none",  # loopback may be no Service's endpoint
                 "--enable-priority-and-fairness=false",
                 "--profiling=false",
@@ -126,6 +131,7 @@ class ApiServer:
         )
 
     async def start(self) -> Kubernetes:
+        await self._pods.start()
         await self.process.start()
         await self._open_discovery()
         return self.endpoint
@@ -149,6 +155,7 @@ class ApiServer:
             raise ServerFailed(f"kube-apiserver refused ClusterRoleBinding {name}: {answer.text[:300]}")
 
     async def close(self) -> None:
+        self._pods.close()
         await self._client.aclose()
 
 

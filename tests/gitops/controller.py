@@ -19,6 +19,7 @@ import yaml
 from sandbox.endpoints import Kubernetes
 from sandbox.process import in_namespace
 from sandbox.servers.files import free_port
+from sandbox.servers.pod_network import POD_ADDRESS
 from sandbox.toolchain import go
 from sandbox.toolchain.paths import wheel_binary
 from tests.agent.platform import until
@@ -86,13 +87,13 @@ class Cluster:
         )
 
     @contextmanager
-    def service(self, address: str, port: int) -> Iterator[None]:
-        """The chart's Service before a controller at this address. The API server's proxy goes to addresses of pods only."""
+    def service(self, port: int) -> Iterator[None]:
+        """The chart's Service before a controller on this port. The API server's proxy goes to addresses of pods only."""
         place = {"name": NAME, "namespace": NAMESPACE}
         container = {"name": "controller", "image": "registry.example.com/controller:1"}
         pod = {"serviceAccountName": NAME, "nodeName": "node-1", "containers": [container]}
         target = {"kind": "Pod", **place}
-        endpoints = {"addresses": [{"ip": address, "targetRef": target}], "ports": [{"name": "http", "port": port}]}
+        endpoints = {"addresses": [{"ip": POD_ADDRESS, "targetRef": target}], "ports": [{"name": "http", "port": port}]}
         self.apply(
             {
                 "apiVersion": "v1",
@@ -103,7 +104,7 @@ class Cluster:
             {"apiVersion": "v1", "kind": "Pod", "metadata": place, "spec": pod},
             {"apiVersion": "v1", "kind": "Endpoints", "metadata": place, "subsets": [endpoints]},
         )
-        status = json.dumps({"status": {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}]}})
+        status = json.dumps({"status": {"phase": "Running", "podIP": POD_ADDRESS, "podIPs": [{"ip": POD_ADDRESS}]}})
         self.kubectl("patch", "pod", NAME, "-n", NAMESPACE, "--subresource=status", "--type=merge", "-p", status)
         try:
             yield
@@ -112,7 +113,7 @@ class Cluster:
                 self.kubectl("delete", kind, NAME, "-n", NAMESPACE, "--force", "--grace-period=0", "--ignore-not-found")
 
     @contextmanager
-    def controller(self, *options: str, address: str = "127.0.0.1") -> Iterator[Controller]:
+    def controller(self, *options: str) -> Iterator[Controller]:
         """The controller, ready; ended on the way out. Keys of 2048 bits are made in a moment."""
         token = self.kubectl("create", "token", NAME, "-n", NAMESPACE, "--duration=2h").strip()
         server = urlsplit(self.kubernetes.server)
@@ -123,7 +124,7 @@ class Cluster:
             f"{INSIDE}/namespace": NAMESPACE.encode(),
         }
         log = self.folder / f"controller-{port}.log"
-        arguments = [f"--listen-addr={address}:{port}", f"--listen-metrics-addr=127.0.0.1:{metrics}"]
+        arguments = [f"--listen-addr=127.0.0.1:{port}", f"--listen-metrics-addr=127.0.0.1:{metrics}"]
         with log.open("wb") as output:
             process = subprocess.Popen(
                 [
@@ -143,7 +144,7 @@ class Cluster:
                 stderr=output,
                 preexec_fn=in_namespace(run_files=files),
             )
-        made = Controller(self, process, f"http://{address}:{port}", log)
+        made = Controller(self, process, f"http://127.0.0.1:{port}", log)
         try:
             until("the controller answers", made.answers, seconds=60)
             yield made

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,22 +23,14 @@ pytestmark = pytest.mark.sandbox
 
 
 @pytest.fixture(scope="module")
-def address() -> str:
-    """An address of this machine that is not loopback, to which the API server does not proxy. Nothing is sent to find it."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect(("192.0.2.1", 9))
-        return str(probe.getsockname()[0])
-
-
-@pytest.fixture(scope="module")
-def controller(kubernetes: Kubernetes, address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controller]:
+def controller(kubernetes: Kubernetes, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controller]:
     """One that takes two requests a second, as installed, behind the chart's service."""
     cluster = Cluster(kubernetes, tmp_path_factory.mktemp("cluster"))
     cluster.install()
-    with cluster.controller("--rate-limit=2", "--rate-limit-burst=2", address=address) as running:
+    with cluster.controller("--rate-limit=2", "--rate-limit-burst=2") as running:
         port = urlsplit(running.url).port
         assert port is not None
-        with cluster.service(address, port):
+        with cluster.service(port):
             yield running
 
 
