@@ -115,7 +115,8 @@ def _run(options: argparse.Namespace, console: Console) -> int:
     run = stack.run if options.engine == "embedded" else stack.run_with_pulumi
     code = run(options.command, endpoints)
     if options.command == "up" and code == 0:
-        summary.page(Console(), endpoints, servers.status(place), stack.outputs(place), time.monotonic() - began)
+        outputs = stack.outputs(place, options.engine)
+        summary.page(Console(), endpoints, servers.status(place), outputs, time.monotonic() - began)
     return code
 
 

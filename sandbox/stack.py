@@ -192,7 +192,7 @@ def run_with_pulumi(action: str, endpoints: Endpoints) -> int:
     """
     if shutil.which("pulumi") is None:
         raise StackError("ENGINE=pulumi: no `pulumi` on the PATH; install the CLI, or leave ENGINE out")
-    backend = Path(endpoints.state_dir) / "pulumi"
+    backend = _backend(Path(endpoints.state_dir))
     backend.mkdir(mode=0o700, exist_ok=True)
     variables = environment(endpoints)
     variables |= {
@@ -233,14 +233,23 @@ def run_with_pulumi(action: str, endpoints: Endpoints) -> int:
             server.wait(timeout=10)
 
 
-def outputs(state_dir: Path) -> Mapping[str, Any]:
-    """The stack's outputs as they stand in the state; secret ones are ciphertexts. Empty before the first ``up``."""
+def outputs(state_dir: Path, engine: str = "embedded") -> Mapping[str, Any]:
+    """The stack's outputs as they stand in its engine's state; secret ones are ciphertexts. Empty before the first ``up``."""
+    file = state_file(state_dir)
+    if engine == "pulumi":
+        file = _backend(state_dir) / ".pulumi" / "stacks" / PROJECT / f"{STACK}.json"
     try:
-        state = json.loads(state_file(state_dir).read_text(encoding="utf-8"))
+        state = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    for resource in state["deployment"].get("resources", []):
+    deployment = state["checkpoint"]["latest"] if engine == "pulumi" else state["deployment"]
+    for resource in deployment.get("resources", []):
         if resource["type"] == "pulumi:pulumi:Stack":
             found: dict[str, Any] = resource.get("outputs", {})
             return found
     return {}
+
+
+def _backend(state_dir: Path) -> Path:
+    """Where the Pulumi CLI keeps its states of this sandbox."""
+    return state_dir / "pulumi"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import subprocess
@@ -16,6 +17,7 @@ from sandbox.providers.errors import EndpointRefused, InitializationFailed
 from sandbox.providers.kubernetes import KubernetesProvider
 from sandbox.providers.kubernetes.api import Kind
 from sandbox.providers.kubernetes.errors import KubernetesError
+from sandbox.providers.values import plain_map
 from sandbox.toolchain.paths import wheel_binary
 from tests.providers.driver import CheckFailed, Driven, Unknown, configure, secret
 
@@ -264,6 +266,33 @@ def test_preview_shows_the_servers_defaults_and_changes_nothing(
     assert shown["spec"].value["type"].value == "ClusterIP"
     assert kubectl(sandbox_endpoints, "get", "svc", "-n", namespace, "-o", "name") == ""
     assert service.preview(metadata={"name": "s", "namespace": namespace}, spec=Unknown)
+
+
+def test_a_preview_of_an_update_keeps_what_the_server_gave_once_for_all(
+    provider: KubernetesProvider, namespace: str
+) -> None:
+    made = Driven(provider, CONFIG_MAP)
+    made.up(metadata={"name": "c", "namespace": namespace}, data={"a": "1"})
+    for data in ({"a": "2"}, {"a": Unknown}):
+        shown = plain_map(made.preview(metadata={"name": "c", "namespace": namespace}, data=data))
+        assert shown["metadata"]["uid"] == made.values["metadata"]["uid"]
+    made.delete()
+
+
+def test_a_provider_that_was_cancelled_waits_again_once_it_is_configured(
+    sandbox_endpoints: Endpoints, namespace: str
+) -> None:
+    """The real engine ends its preview so, and goes on with the same process."""
+    own = KubernetesProvider()
+    for reason in ("cancelled while waiting", "within 1 s"):
+        configure(own, kubeconfig=sandbox_endpoints.kubernetes.kubeconfig)
+        if reason.startswith("cancelled"):
+            asyncio.run(own.cancel())
+        metadata: dict[str, Any] = {"name": f"w{len(reason)}", "namespace": namespace}
+        metadata["annotations"] = {"pulumi.com/waitFor": "jsonpath={.data.b}"}
+        with pytest.raises(InitializationFailed, match=reason):
+            Driven(own, CONFIG_MAP).up(1, metadata=metadata, data={"a": "1"})
+    own.close()
 
 
 def test_an_address_beyond_loopback_is_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import signal
@@ -160,6 +161,15 @@ def test_the_exports_name_what_is_documented(sandbox: Sandbox, page: str) -> Non
         "PGPORT",
         "PGDATABASE",
     }
+
+
+def test_the_outputs_of_a_stack_of_the_cli_are_found_in_its_backend(tmp_path: Path) -> None:
+    assert stack.outputs(tmp_path, "pulumi") == {}
+    file = tmp_path / "pulumi/.pulumi/stacks/strongroom/dev.json"
+    file.parent.mkdir(parents=True)
+    resources = [{"type": "pulumi:pulumi:Stack", "outputs": {"deliveries": []}}]
+    file.write_text(json.dumps({"version": 3, "checkpoint": {"latest": {"resources": resources}}}))
+    assert stack.outputs(tmp_path, "pulumi") == {"deliveries": []}
 
 
 def test_an_interrupted_destroy_ends_in_order_and_the_next_goes_on(sandbox: Sandbox, page: str) -> None:

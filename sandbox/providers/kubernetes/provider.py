@@ -138,7 +138,10 @@ class KubernetesProvider(Provider):
 
     async def configure(self, request: ConfigureRequest) -> ConfigureResponse:
         self._settings = plain_map(request.args)
-        self._objects = None
+        if self._objects is not None:
+            self._objects.api.close()
+            self._objects = None
+        self._stop.clear()  # an engine that attached ends its preview with `cancel`, and configures anew for the run
         # Not accept_outputs: the SDK's gRPC host cannot read an unknown output value.
         return ConfigureResponse(
             accept_secrets=True, supports_preview=True, accept_resources=True, accept_outputs=False
@@ -300,7 +303,7 @@ class KubernetesProvider(Provider):
         sent = objects.body(plain_map(request.news))
         manager = plain(request.olds.get("__fieldManager")) or objects.field_manager(request.urn)
         if request.preview:
-            return UpdateResponse(await self._previewed(inputs, sent, manager))
+            return UpdateResponse(_kept(await self._previewed(inputs, sent, manager), request.olds))
         try:
             live, used = await self._run(
                 lambda: self.cluster().update(sent, manager, request.timeout), inputs, request.olds
@@ -370,3 +373,12 @@ class KubernetesProvider(Provider):
         await self._run(
             lambda: self.cluster().delete(api_version, kind, request.resource_id, request.timeout), request.properties
         )
+
+
+def _kept(state: Properties, olds: Properties) -> Properties:
+    """The preview of an update, with what the server gave the object once for all."""
+    before, metadata = (values["metadata"].value if "metadata" in values else None for values in (olds, state))
+    if not isinstance(before, Mapping) or not isinstance(metadata, Mapping):
+        return state
+    given = {key: before[key] for key in ("creationTimestamp", "uid") if key in before}
+    return {**state, "metadata": PropertyValue({**metadata, **given})}
