@@ -112,6 +112,7 @@ def _run(options: argparse.Namespace, console: Console) -> int:
         tools.link(place)
     else:
         endpoints = Endpoints.load(place)
+    stack.refuse_other_engine(place, options.engine)
     run = stack.run if options.engine == "embedded" else stack.run_with_pulumi
     code = run(options.command, endpoints)
     if options.command == "up" and code == 0:

@@ -235,19 +235,34 @@ def run_with_pulumi(action: str, endpoints: Endpoints) -> int:
 
 def outputs(state_dir: Path, engine: str = "embedded") -> Mapping[str, Any]:
     """The stack's outputs as they stand in its engine's state; secret ones are ciphertexts. Empty before the first ``up``."""
+    for resource in _resources(state_dir, engine):
+        if resource["type"] == "pulumi:pulumi:Stack":
+            found: dict[str, Any] = resource.get("outputs", {})
+            return found
+    return {}
+
+
+def refuse_other_engine(state_dir: Path, engine: str) -> None:
+    """Raises StackError where the stack is the other engine's: both would make the same things."""
+    other = "pulumi" if engine == "embedded" else "embedded"
+    if _resources(state_dir, other) and not _resources(state_dir, engine):
+        raise StackError(
+            f"ENGINE={engine}: this sandbox's stack was deployed with ENGINE={other}; `make destroy ENGINE={other}` first, "
+            "or go on with that one (docs/engine.md: moving a state)"
+        )
+
+
+def _resources(state_dir: Path, engine: str) -> list[dict[str, Any]]:
     file = state_file(state_dir)
     if engine == "pulumi":
         file = _backend(state_dir) / ".pulumi" / "stacks" / PROJECT / f"{STACK}.json"
     try:
         state = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        return {}
-    deployment = state["checkpoint"]["latest"] if engine == "pulumi" else state["deployment"]
-    for resource in deployment.get("resources", []):
-        if resource["type"] == "pulumi:pulumi:Stack":
-            found: dict[str, Any] = resource.get("outputs", {})
-            return found
-    return {}
+        return []
+    deployment = (state["checkpoint"].get("latest") if engine == "pulumi" else state["deployment"]) or {}
+    found: list[dict[str, Any]] = deployment.get("resources") or []
+    return found
 
 
 def _backend(state_dir: Path) -> Path:

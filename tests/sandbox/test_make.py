@@ -170,6 +170,13 @@ def test_the_outputs_of_a_stack_of_the_cli_are_found_in_its_backend(tmp_path: Pa
     resources = [{"type": "pulumi:pulumi:Stack", "outputs": {"deliveries": []}}]
     file.write_text(json.dumps({"version": 3, "checkpoint": {"latest": {"resources": resources}}}))
     assert stack.outputs(tmp_path, "pulumi") == {"deliveries": []}
+    stack.refuse_other_engine(tmp_path, "pulumi")
+    with pytest.raises(stack.StackError, match="was deployed with ENGINE=pulumi; `make destroy ENGINE=pulumi` first"):
+        stack.refuse_other_engine(tmp_path, "embedded")
+    own = stack.state_file(tmp_path)
+    own.parent.mkdir()
+    own.write_text(json.dumps({"version": 3, "deployment": {"resources": resources}}))
+    stack.refuse_other_engine(tmp_path, "embedded")  # moved from there
 
 
 def test_an_interrupted_destroy_ends_in_order_and_the_next_goes_on(sandbox: Sandbox, page: str) -> None:
