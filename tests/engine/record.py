@@ -23,7 +23,7 @@ import yaml
 
 from sandbox.engine.urns import is_default_provider, qualified_type
 from sandbox.engine.values import SECRET, SIGNATURE
-from tests.engine.stack import CONFORMANCE
+from tests.engine.stack import CONFORMANCE, planted
 
 STACK = "pulumi:pulumi:Stack"
 WITH_INPUTS = ("create", "update", "create-replacement", "import", "import-replacement")
@@ -94,18 +94,8 @@ class Recorder:
         return {"engine": "pulumi v3.260", "project": "conformance", "stack": "dev", "steps": steps}
 
     def _plant(self, edits: list[dict[str, Any]]) -> None:
-        cloud = self.cloud
-        for edit in edits:
-            *above, last = (edit.get("set") or edit["remove"]).split("/")
-            place = cloud
-            for key in above:
-                place = place.setdefault(key, {})
-            if "set" in edit:
-                place[last] = edit["to"]
-            else:
-                place.pop(last, None)
         if edits:
-            self.cloud_path.write_text(json.dumps(cloud))
+            self.cloud_path.write_text(json.dumps(planted(self.cloud, edits)))
 
     def _set_up(self, program: str, step: Mapping[str, Any]) -> None:
         folder = self.project / "program"

@@ -122,3 +122,17 @@ def crypter(salt: str | None = None) -> Crypter:
 def ops(result: Result) -> list[tuple[str, str]]:
     """The steps that did something, as (operation, name)."""
     return [(step.op, step.urn.rpartition("::")[2]) for step in result.steps if step.op != "same"]
+
+
+def planted(cloud: dict[str, Any], edits: list[dict[str, Any]]) -> dict[str, Any]:
+    """The probe's cloud with a case's ``plant`` edits."""
+    for edit in edits:
+        *above, last = (edit.get("set") or edit["remove"]).split("/")
+        place = cloud
+        for key in above:
+            place = place.setdefault(key, {})
+        if "set" in edit:
+            place[last] = edit["to"]
+        else:
+            place.pop(last, None)
+    return cloud

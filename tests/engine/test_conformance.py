@@ -15,6 +15,7 @@ import yaml
 from sandbox.engine import Result, run
 from sandbox.engine.display import PlainDisplay
 from tests.engine import canonical
+from tests.engine.stack import planted
 
 HERE = Path(__file__).parent / "conformance"
 CASES = sorted(path.parent for path in HERE.glob("cases/*/case.yaml"))
@@ -40,17 +41,7 @@ class Stack:
         return json.loads(self.cloud_path.read_text()) if self.cloud_path.exists() else json.loads(json.dumps(EMPTY))
 
     def plant(self, edits: list[dict[str, Any]]) -> None:
-        cloud = self.cloud
-        for edit in edits:
-            *above, last = (edit.get("set") or edit["remove"]).split("/")
-            place = cloud
-            for key in above:
-                place = place.setdefault(key, {})
-            if "set" in edit:
-                place[last] = edit["to"]
-            else:
-                place.pop(last, None)
-        self.cloud_path.write_text(json.dumps(cloud))
+        self.cloud_path.write_text(json.dumps(planted(self.cloud, edits)))
 
     def run(self, step: dict[str, Any], *, preview: bool) -> Result:
         out = io.StringIO()
