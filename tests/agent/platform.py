@@ -27,7 +27,7 @@ NAMESPACE = "agent-tests"
 ACCOUNT = "payment-api"
 
 
-def until(what: str, condition: Callable[[], Any], seconds: float = 30) -> Any:
+def until(what: str, condition: Callable[[], Any], seconds: float = 90) -> Any:
     """The first true value of ``condition``; an assertion that names ``what`` after ``seconds``."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

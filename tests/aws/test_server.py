@@ -26,7 +26,7 @@ SUBJECT = "system:serviceaccount:production:app"
 READ = "secretsmanager:GetSecretValue"
 
 
-def until(holds: Callable[[], bool], seconds: float = 10) -> None:
+def until(holds: Callable[[], bool], seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end, "it did not become so in time"

@@ -35,7 +35,7 @@ def kill_at(stack: Stack, action: str, seconds: float) -> None:
     journal = stack.state.with_name("state.json.journal")
     left = journal.read_bytes() if journal.exists() else b""
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while process.poll() is None and time.monotonic() < deadline:
             if journal.exists() and journal.read_bytes() not in (left, b""):
                 break
@@ -45,7 +45,7 @@ def kill_at(stack: Stack, action: str, seconds: float) -> None:
         children = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGKILL)
         process.wait()
-        psutil.wait_procs(children, timeout=5)
+        psutil.wait_procs(children, timeout=60)
         assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
     finally:
         if process.stdout is not None:
@@ -83,13 +83,14 @@ def test_ups_killed_at_random_moments_converge(slow: Stack) -> None:
 
 @pytest.mark.parametrize("wanted", [True, False])
 def test_what_an_interrupted_create_made_is_taken_over(slow: Stack, wanted: bool) -> None:
-    slow.environment["SLOW_PROBE_DELAY"] = "0.5"
+    slow.environment["SLOW_PROBE_DELAY"] = "2"
     slow.write("a = Thing('a', 'v')\n")
     process = slow.start("up")
     while "create a-1" not in slow.log and process.poll() is None:
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.communicate()
+    slow.environment["SLOW_PROBE_DELAY"] = "0"
     assert "probe:index:Thing::a" not in slow.resources()
     result = slow.run("up" if wanted else "destroy")
     assert result.ok, slow.output
@@ -99,7 +100,7 @@ def test_what_an_interrupted_create_made_is_taken_over(slow: Stack, wanted: bool
 
 
 def test_what_an_interrupted_deletion_removed_is_made_again_where_the_program_has_it(slow: Stack) -> None:
-    slow.environment["SLOW_PROBE_DELAY"] = "0.5"
+    slow.environment["SLOW_PROBE_DELAY"] = "2"
     assert slow.run("up", "a = Thing('a', 'v')\nb = Thing('b', a.arn)").ok
     process = slow.start("destroy")
     while "delete b-1" not in slow.log and process.poll() is None:
@@ -123,11 +124,11 @@ def test_killed_destroys_are_finished_by_the_next(slow: Stack) -> None:
 
 
 def test_a_killed_run_leaves_what_was_done_in_the_journal(slow: Stack) -> None:
-    slow.environment["SLOW_PROBE_DELAY"] = "0.4"
+    slow.environment["SLOW_PROBE_DELAY"] = "2"
     slow.write("a = Thing('a', 'v')\nb = Thing('b', a.arn, secret_value=Output.secret('hush-hush'))\n")
     process = slow.start("up")
     journal = slow.state.with_name("state.json.journal")
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline and not (journal.exists() and b"::b" in journal.read_bytes()):
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
@@ -200,13 +201,13 @@ def test_two_engines_cannot_run_on_one_state(stack: Stack) -> None:
 
 
 def test_interrupted_once_what_has_begun_is_finished_and_saved(slow: Stack) -> None:
-    slow.environment["SLOW_PROBE_DELAY"] = "0.5"
+    slow.environment["SLOW_PROBE_DELAY"] = "2"
     slow.write("a = Thing('a', 'v')\nb = Thing('b', a.arn)\n")
     process = slow.start("up")
     while not slow.cloud["things"]:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=30)
+    output, _ = process.communicate(timeout=120)
     assert process.returncode == 1
     assert "interrupted" in output
     assert slow.thing("a").id == "a-1"
@@ -215,18 +216,16 @@ def test_interrupted_once_what_has_begun_is_finished_and_saved(slow: Stack) -> N
 
 
 def test_interrupted_twice_it_ends_at_once_and_the_state_is_safe(slow: Stack) -> None:
-    slow.environment["SLOW_PROBE_DELAY"] = "20"
+    slow.environment["SLOW_PROBE_DELAY"] = "300"
     slow.write("a = Thing('a', 'v')\n")
     process = slow.start("up")
     journal = slow.state.with_name("state.json.journal")
     while not (journal.exists() and b"creating" in journal.read_bytes()):
         time.sleep(0.02)
-    began = time.monotonic()
     process.send_signal(signal.SIGINT)
     time.sleep(0.3)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
-    assert time.monotonic() - began < 15
+    process.communicate(timeout=120)  # a is not waited for
     assert process.returncode != 0
     slow.environment["SLOW_PROBE_DELAY"] = "0"
     assert slow.run("up").ok

@@ -19,10 +19,11 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from rotation import VaultTokenAuth
+from rotation import Credential, VaultTokenAuth, _clock
 from sandbox.endpoints import Postgres, Vault
 from sandbox.process import die_with_parent
 from sandbox.servers.files import free_port
+from tests.rotation.fakes import Scripted
 
 MOUNT = "rotation-test"
 REVOKE = (
@@ -229,10 +230,28 @@ def store(aws_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> SecretStore:
 
 
 @pytest.fixture
-def eventually() -> Callable[..., None]:
-    """Until it holds, or fail with what it was."""
+def source(user: tuple[str, str]) -> Scripted:
+    return Scripted(Credential(username=user[0], password=user[1]))
 
-    def wait(holds: Callable[[], Any], seconds: float = 10.0) -> None:
+
+@pytest.fixture
+def second(database: Database) -> Iterator[tuple[str, str]]:
+    name, word = database.new_name(), password()
+    database.set_user(name, word)
+    yield name, word
+    database.drop_user(name)
+
+
+def ending(user: tuple[str, str]) -> Credential:
+    """It ends in three seconds: time enough for a busy machine to log in with it."""
+    return Credential(username=user[0], password=user[1], expires_at=_clock.now() + 3.0)
+
+
+@pytest.fixture
+def eventually() -> Callable[..., None]:
+    """Until it holds, or fail with what it was. The time is for the slowest machine; what is fast ends at once."""
+
+    def wait(holds: Callable[[], Any], seconds: float = 60.0) -> None:
         until = time.monotonic() + seconds
         while not (value := holds()):
             assert time.monotonic() < until, f"not within {seconds} s: {value!r}"

@@ -135,7 +135,7 @@ def test_a_changed_secret_reaches_the_volume_and_the_credential(
     ):
         assert credentials.current().username == "one"
         cluster.secret("db-creds", username="two", password="second-password")
-        eventually(lambda: credentials.current().username == "two", 10)
+        eventually(lambda: credentials.current().username == "two")
         assert credentials.current().password == "second-password"
 
 

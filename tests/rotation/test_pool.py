@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -25,7 +25,7 @@ from rotation import (
     SourceError,
 )
 from rotation._pool_base import STAMP
-from tests.rotation.conftest import Database, SecretStore, password
+from tests.rotation.conftest import Database, SecretStore, ending, password
 from tests.rotation.fakes import Scripted
 
 Eventually = Callable[..., None]
@@ -33,26 +33,18 @@ AUTOCOMMIT = {"autocommit": True}
 
 
 def pool_on(database: Database, credentials: Any, **options: Any) -> RotatingConnectionPool[psycopg.Connection]:
-    options = {"min_size": 4, "open": True, "timeout": 10.0, "kwargs": AUTOCOMMIT} | options
+    options = {"min_size": 4, "open": True, "timeout": 30.0, "kwargs": AUTOCOMMIT} | options
     return RotatingConnectionPool(database.conninfo, credentials=credentials, **options)
-
-
-@pytest.fixture
-def source(user: tuple[str, str]) -> Scripted:
-    return Scripted(Credential(username=user[0], password=user[1]))
-
-
-@pytest.fixture
-def second(database: Database) -> Iterator[tuple[str, str]]:
-    name, word = database.new_name(), password()
-    database.set_user(name, word)
-    yield name, word
-    database.drop_user(name)
 
 
 def who(pool: Any) -> str:
     with pool.connection() as connection:
         return str(connection.execute("SELECT session_user").fetchone()[0])
+
+
+def no_back_off(pool: Any) -> bool:
+    """psycopg_pool waits a second and more after a connection that failed; the credential's change must cause none."""
+    return not pool.get_stats().get("connections_errors", 0)
 
 
 def test_code_written_for_psycopg_pool_runs_unchanged(database: Database, user: tuple[str, str]) -> None:
@@ -136,17 +128,16 @@ def test_a_wrong_password_once_is_read_again_and_no_request_fails(
         source.once = [Credential(username=second[0], password="wrong-" + second[1])]
         source.set(*second)
         pool.credentials.refresh()
-        eventually(lambda: who(pool) == second[0], 5)
+        eventually(lambda: who(pool) == second[0])
         assert pool.health().rejections >= 1
 
 
 def test_the_first_credential_may_be_published_late(database: Database, user: tuple[str, str]) -> None:
     source = Scripted(Credential(username=user[0], password="old-" + user[1]), poll_interval=None)
     threading.Timer(0.5, lambda: source.set(*user)).start()
-    began = time.monotonic()
     with pool_on(database, source) as pool:
         assert who(pool) == user[0]
-    assert time.monotonic() - began < 2.0  # psycopg_pool's own first retry alone would come after 1 s, then 2 s
+        assert no_back_off(pool)
 
 
 def test_a_password_changed_without_notice_costs_one_refused_login(
@@ -157,10 +148,9 @@ def test_a_password_changed_without_notice_costs_one_refused_login(
         fresh = password()
         database.set_user(user[0], fresh)
         source.set(user[0], fresh)
-        began = time.monotonic()
         with ThreadPoolExecutor(8) as threads:
             assert set(threads.map(lambda _: who(pool), range(64))) == {user[0]}
-        assert time.monotonic() - began < 3
+        assert no_back_off(pool)
         assert source.fetches == 2
 
 
@@ -227,17 +217,15 @@ def test_sixty_four_stale_connections_delay_the_next_check_out_little(
         pool.wait()
         source.set(*second)
         pool.credentials.refresh()
-        began = time.monotonic()
         with pool.connection():
-            first = time.monotonic() - began
-        assert first < 0.5  # the benchmark has the figure; this one keeps out back-offs of a second
+            assert no_back_off(pool)  # the benchmark has the time
         eventually(lambda: who(pool) == second[0])
 
 
 def test_get_connection_comes_back_with_close(database: Database, source: Scripted) -> None:
     with pool_on(database, source, min_size=1, max_size=1, close_returns=True) as pool:
         for _ in range(3):
-            connection = pool.get_connection(timeout=2)
+            connection = pool.get_connection(timeout=30)
             connection.execute("SELECT 1")
             connection.close()
         assert pool.get_stats()["connections_num"] == 1
@@ -299,17 +287,18 @@ def test_a_replaced_lease_is_revoked_when_its_last_connection_comes_back(
         eventually(lambda: [each.username for each in source.revoked] == [user[0]])
 
 
-def test_nothing_is_handed_out_after_the_end_of_the_credential(database: Database, user: tuple[str, str]) -> None:
-    from rotation import _clock
-
-    source = Scripted(Credential(username=user[0], password=user[1], expires_at=_clock.now() + 1.0))
+def test_nothing_is_handed_out_after_the_end_of_the_credential(
+    database: Database, user: tuple[str, str], eventually: Eventually
+) -> None:
+    credential = ending(user)
+    source = Scripted(credential)
     with pool_on(database, source) as pool:
         pool.wait()
         source.error = SourceDenied("no more")
-        time.sleep(1.2)
+        eventually(lambda: credential.expired)
         with pytest.raises(psycopg_pool.PoolTimeout, match="no more"):
             pool.getconn(timeout=0.3)
-        assert database.sessions_like(user[0]) == []
+        eventually(lambda: database.sessions_like(user[0]) == [])
         source.error = None
         source.set(*user)
         assert who(pool) == user[0]
@@ -331,7 +320,7 @@ def test_the_asyncio_pool_keeps_the_same_promises(
                 source.once = [Credential(username=second[0], password="wrong")]
                 source.set(*second)
                 await asyncio.to_thread(pool.credentials.refresh)
-                until = time.monotonic() + 5
+                until = time.monotonic() + 60
                 while await name(pool) != second[0]:
                     assert time.monotonic() < until
                     await asyncio.sleep(0.02)
@@ -345,16 +334,17 @@ def test_the_asyncio_pool_keeps_the_same_promises(
     asyncio.run(scenario())
 
 
-def test_the_asyncio_pool_hands_nothing_out_after_the_end(database: Database, user: tuple[str, str]) -> None:
-    from rotation import _clock
-
+def test_the_asyncio_pool_hands_nothing_out_after_the_end(
+    database: Database, user: tuple[str, str], eventually: Eventually
+) -> None:
     async def scenario() -> None:
-        source = Scripted(Credential(username=user[0], password=user[1], expires_at=_clock.now() + 1.0))
+        credential = ending(user)
+        source = Scripted(credential)
         options: dict[str, Any] = {"min_size": 2, "open": False, "kwargs": AUTOCOMMIT}
         async with AsyncRotatingConnectionPool(database.conninfo, credentials=source, **options) as pool:
             await pool.wait()
             source.error = SourceDenied("no more")
-            await asyncio.sleep(1.2)
+            await asyncio.to_thread(eventually, lambda: credential.expired)
             with pytest.raises(psycopg_pool.PoolTimeout, match="no more"):
                 await pool.getconn(timeout=0.3)
             source.error = None
@@ -377,21 +367,21 @@ def test_the_asyncio_seeds_call_works(database: Database, store: SecretStore, us
 
 
 def test_nothing_is_handed_out_after_the_end_even_while_the_source_does_not_answer(
-    database: Database, user: tuple[str, str]
+    database: Database, user: tuple[str, str], eventually: Eventually
 ) -> None:
     """The thread that would notice hangs in the source, as in a request to a host that swallows packets."""
-    from rotation import _clock
 
     class Hanging(Scripted):
         def renew(self, credential: Credential) -> Credential | None:
-            released.wait(5)
+            released.wait(60)
             raise SourceDenied("no more")
 
     released = threading.Event()
-    source = Hanging(Credential(username=user[0], password=user[1], expires_at=_clock.now() + 1.0))
+    credential = ending(user)
+    source = Hanging(credential)
     with pool_on(database, source) as pool:
         pool.wait()
-        time.sleep(1.1)
+        eventually(lambda: credential.expired)
         with pytest.raises(psycopg_pool.PoolTimeout):
             pool.getconn(timeout=0.3)
         source.set(*user)

@@ -65,8 +65,8 @@ def test_a_swapped_volume_is_noticed_and_never_read_half_old_half_new(tmp_path: 
     writer.start()
     seen = set()
     try:
-        until = time.monotonic() + 2
-        while time.monotonic() < until:
+        until = time.monotonic() + 60
+        while len(seen) <= 100 and time.monotonic() < until:
             try:
                 found = source.fetch()
             except SourceUnavailable:  # swapped five times during one read
@@ -76,7 +76,7 @@ def test_a_swapped_volume_is_noticed_and_never_read_half_old_half_new(tmp_path: 
     finally:
         stop.set()
         writer.join()
-    assert len(seen) > 10
+    assert len(seen) > 100
 
 
 @pytest.mark.parametrize(
@@ -115,14 +115,14 @@ def test_a_replaced_file_is_noticed_within_the_poll_interval(tmp_path: Path, eve
         fresh = tmp_path / "fresh"
         fresh.write_text("PGUSER=two\nPGPASSWORD=abcdef\n")
         fresh.replace(file)
-        eventually(lambda: credentials.current().username == "two", 1)
+        eventually(lambda: credentials.current().username == "two")
 
 
 def test_a_file_with_a_known_lifetime_ends(tmp_path: Path) -> None:
     file = tmp_path / "creds"
     file.write_text("PGUSER=one\nPGPASSWORD=abcdef\n")
     os.utime(file, (time.time() - 30, time.time() - 30))
-    assert MountedFiles(file, lifetime=60).fetch().seconds_left() == pytest.approx(30, abs=1)
+    assert MountedFiles(file, lifetime=60).fetch().seconds_left() == pytest.approx(30, abs=10)
     os.utime(file, (time.time() + 3600, time.time() + 3600))  # the wall clock was set back since
     assert (MountedFiles(file, lifetime=60).fetch().seconds_left() or 0) <= 60
 
@@ -241,7 +241,7 @@ def test_it_tells_when_the_secret_is_expected_to_change(secret: str) -> None:
     with Credentials(SecretsManager(secret, client=client)) as credentials:
         credentials.current()
         credentials.refresh()
-        assert 3590 < (credentials.health().rotates_in_seconds or 0) <= 3600
+        assert 3540 < (credentials.health().rotates_in_seconds or 0) <= 3600
         assert client.described == 1  # once a version, not once a poll
 
 

@@ -39,7 +39,7 @@ def test_name_and_password_are_of_one_lease_and_log_in(vault: VaultDatabase, dat
 def test_a_lease_is_renewed_at_two_thirds_and_replaced_before_its_maximum(
     vault: VaultDatabase, eventually: Eventually
 ) -> None:
-    role = vault.dynamic_role("3s", "8s")
+    role = vault.dynamic_role("6s", "15s")
     with Credentials(dynamic(vault, role)) as credentials:
         first = credentials.current()
         began = time.monotonic()
@@ -47,9 +47,9 @@ def test_a_lease_is_renewed_at_two_thirds_and_replaced_before_its_maximum(
             current = credentials.current()
             assert current.username == first.username
             assert (current.seconds_left() or 0) > 0.2  # never near its end
-            assert time.monotonic() - began < 8
+            assert time.monotonic() - began < 15
             time.sleep(0.05)
-        assert time.monotonic() - began > 3.5  # it outlived its first three seconds: it was renewed
+        assert time.monotonic() - began > 6.5  # it outlived its first six seconds: it was renewed
         assert credentials.counters.refreshes >= 3
     assert vault.leases(role) == []
     assert vault.database.users_like(f"v-%{role}%") == []
@@ -64,10 +64,10 @@ def test_a_lease_ends_with_its_token_and_says_so(vault: VaultDatabase) -> None:
 
 def test_a_token_is_renewed_as_long_as_it_can_be(vault: VaultDatabase) -> None:
     role = vault.dynamic_role("10m", "1h")
-    token = vault.token(ttl="3s", period="3s")
+    token = vault.token(ttl="6s", period="6s")
     with Credentials(dynamic(vault, role, token)) as credentials:
         first = credentials.current()
-        time.sleep(5)
+        time.sleep(10)
         assert credentials.current().username == first.username  # the same lease, alive with its token
         assert credentials.generation == 1
         assert credentials.health().usable
@@ -99,11 +99,12 @@ def test_a_token_at_its_maximum_is_replaced_and_the_lease_with_it(
     vault: VaultDatabase, policy: str, eventually: Eventually
 ) -> None:
     role = vault.dynamic_role("10m", "1h")
-    login = LoginByToken(vault, policy, 4)
+    login = LoginByToken(vault, policy, 8)
     source = VaultDynamic(role, **vault.options | {"auth": login})
     with Credentials(source) as credentials:
         first = credentials.current()
-        eventually(lambda: credentials.generation == 2, 4)
+        eventually(lambda: credentials.generation == 2)
+        assert not first.expired
         assert login.logins == 2
         assert credentials.current().username != first.username
     assert vault.leases(role) == []
@@ -152,7 +153,7 @@ def test_a_static_role_is_read_again_after_its_change(
     with Credentials(VaultStatic(role, poll_interval=None, **vault.options)) as credentials:
         first = credentials.current()
         assert 0 < (credentials.health().rotates_in_seconds or 0) <= 5
-        eventually(lambda: credentials.generation == 2, 20)  # OpenBao looks every five seconds
+        eventually(lambda: credentials.generation == 2)  # OpenBao looks every five seconds
         assert credentials.current().username == first.username
     vault.call("DELETE", f"{MOUNT}/static-roles/{role}")
 

@@ -12,22 +12,26 @@ from typing import Any, Self, TypeVar
 from rotation import AsyncRotatingConnectionPool, RotatingConnectionPool
 
 AUTOCOMMIT = {"autocommit": True}
-OPTIONS: dict[str, Any] = {"min_size": 4, "timeout": 20.0, "kwargs": AUTOCOMMIT}
+OPTIONS: dict[str, Any] = {"min_size": 4, "timeout": 60.0, "kwargs": AUTOCOMMIT}
 WORKERS = 4
 PAUSE = 0.002  # seconds between two requests of a worker
 RESULT = TypeVar("RESULT")
 
 
 class Requests:
-    """When each ended well, and when and how each failed."""
+    """When each of those that ended well had its connection; when each of those that failed began, and how it failed."""
 
     def __init__(self) -> None:
         self.good: list[float] = []
         self.bad: list[tuple[float, str]] = []
         self.stop = threading.Event()
 
-    def failed(self, error: Exception) -> None:
-        self.bad.append((time.monotonic(), f"{type(error).__name__}: {error}"))
+    def failed(self, began: float, error: Exception) -> None:
+        self.bad.append((began, f"{type(error).__name__}: {error}"))
+
+    def served_since(self, moment: float) -> bool:
+        """Whether a request has been served on a connection that it got after that moment."""
+        return bool(self.good) and max(self.good[-4 * WORKERS :]) > moment
 
 
 class ThreadedPool(RotatingConnectionPool[Any]):
@@ -53,12 +57,14 @@ class Threads(Requests):
 
     def _run(self) -> None:
         while not self.stop.is_set():
+            began = time.monotonic()
             try:
                 with self._pool.connection() as connection:
+                    handed_out = time.monotonic()
                     connection.execute("SELECT 1")
-                self.good.append(time.monotonic())
+                self.good.append(handed_out)
             except Exception as error:  # noqa: BLE001 - counted
-                self.failed(error)
+                self.failed(began, error)
             time.sleep(PAUSE)
 
     def __enter__(self) -> Self:
@@ -110,7 +116,7 @@ class AsyncioPool:
         self._loop.close()
 
     def run(self, work: Coroutine[Any, Any, RESULT]) -> RESULT:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(180)
 
     def wait(self) -> None:
         self.run(self.pool.wait())
@@ -144,12 +150,14 @@ class Tasks(Requests):
 
     async def _run(self) -> None:
         while not self.stop.is_set():
+            began = time.monotonic()
             try:
                 async with self._pool.pool.connection() as connection:
+                    handed_out = time.monotonic()
                     await connection.execute("SELECT 1")
-                self.good.append(time.monotonic())
+                self.good.append(handed_out)
             except Exception as error:  # noqa: BLE001 - counted
-                self.failed(error)
+                self.failed(began, error)
             await asyncio.sleep(PAUSE)
 
     async def _start(self) -> None:

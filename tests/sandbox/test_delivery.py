@@ -46,11 +46,11 @@ def test_after_a_refresh_new_credentials_log_in_and_old_ones_still_do_until_thei
             creds = dev.secret("db-creds")
             return creds if creds["username"] != old["username"] else None
 
-        new = eventually("a new credential", refreshed, REFRESH_SECONDS + 10)
+        new = eventually("a new credential", refreshed, REFRESH_SECONDS + 60)
         assert new["password"] != old["password"]
         assert logs_in(new["DATABASE_URL"])
         assert logs_in(old["DATABASE_URL"])  # the overlap, in which pods take the new one over
-        eventually("the end of the old credential", lambda: not logs_in(old["DATABASE_URL"]), LEASE_SECONDS + 10)
+        eventually("the end of the old credential", lambda: not logs_in(old["DATABASE_URL"]), LEASE_SECONDS + 60)
         assert f"user {old['username']}" not in database_users(dev)
         with pytest.raises(psycopg.OperationalError):  # its sessions end with it
             session.execute("SELECT 1")
