@@ -251,7 +251,7 @@ def test_a_job_without_a_sidecar_has_its_files_and_no_agent(platform: Platform) 
     platform.database_role("job", ttl=60, max_ttl=600)
     with platform.workload("once", platform.credentials("job").init_only(workload_kind="Job"), kind="Job") as secrets:
         until("the file is there", (secrets / "db-creds").exists)
-        until("the agent ended", lambda: not agents_of("once"))
+        until("the agent ended", lambda: not agents_of("once", platform.state_dir))
 
 
 def test_a_native_sidecar_stays_though_its_configuration_says_exit(platform: Platform) -> None:
@@ -261,7 +261,7 @@ def test_a_native_sidecar_stays_though_its_configuration_says_exit(platform: Pla
         until("the file is there", (secrets / "db-creds").exists)
         user = exported(secrets / "db-creds", "DB_USERNAME")
         time.sleep(12)
-        assert len(agents_of("native")) == 1
+        assert len(agents_of("native", platform.state_dir)) == 1
         assert user in platform.users()
 
 
@@ -323,14 +323,14 @@ def test_a_rollout_that_is_refused_leaves_the_agent_that_runs(platform: Platform
 
     with platform.workload("steady", platform.injection("steady").kv("c", path="steady", mount="agents-kv")) as secrets:
         until("the file is there", (secrets / "c").exists)
-        (agent,) = agents_of("steady")
+        (agent,) = agents_of("steady", platform.state_dir)
         role(None)
         error = platform.pods / "steady" / "error"
         until("the rollout is refused", error.exists)
-        assert agents_of("steady") == [agent]
+        assert agents_of("steady", platform.state_dir) == [agent]
         role("steady")
         until("it is taken back", lambda: not error.exists())
-        assert agents_of("steady") == [agent]
+        assert agents_of("steady", platform.state_dir) == [agent]
         assert (secrets / "c").exists()
 
 
@@ -364,9 +364,9 @@ def test_tokens_are_kept_fresh_and_agents_end_with_an_injector_that_is_killed(
         process.wait()
 
 
-def agents_of(name: str, state_dir: Path | None = None) -> list[int]:
+def agents_of(name: str, state_dir: Path) -> list[int]:
     """Process ids of the agents of one pod."""
-    needle = f"{state_dir or ''}/pods/{NAMESPACE}/{name}/agent.json"
+    needle = f"{state_dir}/pods/{NAMESPACE}/{name}/agent.json"
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
