@@ -52,7 +52,7 @@ class Platform:
             headers={"X-Vault-Token": self.endpoint.token},
             verify=ssl.create_default_context(cafile=self.endpoint.ca_file),
             trust_env=False,
-            timeout=20,
+            timeout=60,
         )
 
     def environment(self) -> dict[str, str]:
@@ -220,7 +220,7 @@ class Platform:
         finally:
             process.stdin.close()
             try:
-                process.wait(timeout=20)
+                process.wait(timeout=60)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

@@ -43,7 +43,7 @@ def injector(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> It
         )
     yield process
     process.terminate()
-    assert process.wait(timeout=30) == 0, log.read_text()
+    assert process.wait(timeout=120) == 0, log.read_text()
     print(log.read_text())
 
 

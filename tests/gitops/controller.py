@@ -61,7 +61,7 @@ class Cluster:
         """The CRD, the service account and its rights: what the chart makes besides the deployment."""
         for path in sorted(go.crds("sealed-secrets").rglob("*.yaml")):
             self.kubectl("apply", "--server-side", "-f", str(path))
-        self.kubectl("wait", "--for=condition=Established", "crd/sealedsecrets.bitnami.com", "--timeout=30s")
+        self.kubectl("wait", "--for=condition=Established", "crd/sealedsecrets.bitnami.com", "--timeout=120s")
         sealed = {"apiGroups": ["bitnami.com"], "resources": ["sealedsecrets"], "verbs": ["get", "list", "watch"]}
         status = {"apiGroups": ["bitnami.com"], "resources": ["sealedsecrets/status"], "verbs": ["update"]}
         everything = ["get", "list", "create", "update", "delete", "watch"]
@@ -151,7 +151,7 @@ class Cluster:
         finally:
             process.terminate()
             try:
-                process.wait(timeout=15)
+                process.wait(timeout=60)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

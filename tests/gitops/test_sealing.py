@@ -71,7 +71,7 @@ def secret(**values: str) -> dict[str, object]:
 
 def kubeseal(*arguments: str, stdin: str) -> str:
     binary = str(go.binary("kubeseal"))
-    done = subprocess.run([binary, *arguments], input=stdin, capture_output=True, text=True, check=False, timeout=30)
+    done = subprocess.run([binary, *arguments], input=stdin, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

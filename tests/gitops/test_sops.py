@@ -330,7 +330,7 @@ def test_the_editors_plain_file_goes_with_a_terminal_that_is_closed(
             plain = Path(edited.read_text().strip())
             assert "value" in plain.read_text()
             process.send_signal(number)
-            assert process.wait(timeout=20) == 128 + number
+            assert process.wait(timeout=60) == 128 + number
         finally:
             os.killpg(process.pid, signal.SIGKILL)  # sops and the editor
     assert not plain.parent.parent.exists()

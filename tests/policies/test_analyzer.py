@@ -204,7 +204,7 @@ def test_the_command_line_takes_packs_and_their_configuration(stack: Stack, pack
 
 def test_a_pack_ends_with_an_engine_that_is_killed(stack: Stack, tmp_path: Path) -> None:
     waiting = PACK.replace(
-        "    value = args.props.get(", "    import time; time.sleep(60)\n    value = args.props.get("
+        "    value = args.props.get(", "    import time; time.sleep(600)\n    value = args.props.get("
     )
     slow = write_pack(tmp_path / "slow", waiting)
     stack.write("Thing('a', 'good')")
@@ -212,14 +212,14 @@ def test_a_pack_ends_with_an_engine_that_is_killed(stack: Stack, tmp_path: Path)
     try:
         hosts = until(lambda: [child for child in children(engine.pid) if "pack_host.py" in " ".join(child.cmdline())])
         engine.send_signal(signal.SIGKILL)
-        engine.wait(timeout=10)
-        psutil.wait_procs(hosts, timeout=10)
+        engine.wait(timeout=60)
+        psutil.wait_procs(hosts, timeout=60)
         assert [host for host in hosts if host.is_running() and host.status() != psutil.STATUS_ZOMBIE] == []
     finally:
         engine.kill()
         assert engine.stdout is not None
         engine.stdout.close()
-        engine.wait(timeout=10)
+        engine.wait(timeout=60)
 
 
 def children(pid: int) -> list[psutil.Process]:
@@ -356,7 +356,7 @@ def test_our_pack_serves_as_the_pulumi_cli_starts_it(arguments: list[str]) -> No
         assert int(process.stdout.readline()) > 0
     finally:
         process.kill()
-        process.communicate(timeout=10)
+        process.communicate(timeout=60)
 
 
 def test_our_pack_is_configured_by_each_environments_file() -> None:
