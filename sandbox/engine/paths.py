@@ -100,7 +100,8 @@ class _Side:
     secret: bool
 
     def at(self, step: Step) -> _Side:
-        value, secret = self.value[step], self.secret
+        """What is there; nothing, where a key is missing."""
+        value, secret = self.value.get(step) if isinstance(step, str) else self.value[step], self.secret
         return _Side(value.value, True) if isinstance(value, Secret) else _Side(value, secret)
 
 
@@ -135,8 +136,10 @@ def _reset(path: Path, old: _Side, new: _Side) -> bool:
     if not before or not after:
         return not before and not after
     had, has = (step < len(side.value) if isinstance(step, int) else step in side.value for side in (old, new))
+    if isinstance(step, str):  # what is below a key that is new was not there before, and goes
+        return _reset(rest, old.at(step), new.at(step)) if has else not had
     if not had or not has:
-        return not had and not has
+        return not rest and not had and not has
     if rest:
         return _reset(rest, old.at(step), new.at(step))
     _take(step, old, new)

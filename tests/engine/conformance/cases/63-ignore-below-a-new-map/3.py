@@ -1,0 +1,7 @@
+import pulumi
+from pulumi import Output, ResourceOptions, export
+from probe_sdk import *
+a = Thing("a", "v1", tags={"x": "2"}, opts=ResourceOptions(ignore_changes=["tags.x", "tags.y"]))
+b = Thing("b", "v2", tags={"y": a.arn}, opts=ResourceOptions(ignore_changes=["tags.x"]))
+c = Thing("c", "v2", tags={"x": "2"}, opts=ResourceOptions(ignore_changes=["tags.*"]))
+export("tags", [a.tags, b.tags])
