@@ -107,8 +107,12 @@ def _printable(value: Any, redact: Redact) -> Any:
 
 def at(properties: Any, path: str) -> Any:
     """What is at a property path; a secret hides all below it."""
+    try:
+        keys = parse(path)
+    except ValueError:  # a provider may spell it as it likes
+        return None
     value = properties
-    for key in parse(path):
+    for key in keys:
         if isinstance(value, Secret):
             return value
         if isinstance(value, dict):

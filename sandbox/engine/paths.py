@@ -19,7 +19,9 @@ ANY = "*"
 
 @lru_cache(maxsize=4096)
 def parse(text: str) -> Path:
-    """Split a path into keys (text) and indexes (numbers). Raises ValueError for an open bracket or quote."""
+    """Split a path into keys (text) and indexes (numbers). Raises ValueError for an open bracket or quote, or a dot at an end."""
+    if text.startswith(".") or text.endswith("."):
+        raise ValueError(f"property path {text!r}: expected a name or an index at both ends")
     steps: list[Step] = []
     rest = text
     while rest:
@@ -34,7 +36,7 @@ def parse(text: str) -> Path:
         if rest.startswith('["'):
             key, at = [], 2
             while at < len(rest) and rest[at] != '"':
-                at += rest[at] == "\\"
+                at += rest.startswith('\\"', at)
                 key.append(rest[at : at + 1])
                 at += 1
             if rest[at : at + 2] != '"]':

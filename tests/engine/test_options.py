@@ -35,13 +35,14 @@ class Odd(pulumi.CustomResource):
         ("a[*].b", ("a", "*", "b")),
         ("a.*", ("a", "*")),
         ('["q\\"r"]', ('q"r',)),
+        ('["c:\\d"]', ("c:\\d",)),
     ],
 )
 def test_property_paths_are_read(text: str, path: tuple[str | int, ...]) -> None:
     assert parse(text) == path
 
 
-@pytest.mark.parametrize("text", ["a[", "a[x]", 'a["b', 'a["b"'])
+@pytest.mark.parametrize("text", ["a[", "a[x]", 'a["b', 'a["b"', ".a", "a."])
 def test_broken_property_paths_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="property path"):
         parse(text)
@@ -67,6 +68,8 @@ def test_broken_property_paths_are_refused(text: str) -> None:
         (['a["x.y"]'], {"a": {"x.y": 1}}, {"a": {"x.y": 2}}, {"a": {"x.y": 1}}),
         (["a.b"], {"a": Secret({"b": 1})}, {"a": Secret({"b": 2, "c": 3})}, {"a": Secret({"b": 1, "c": 3})}),
         (["absent.deep.path"], {"a": 1}, {"a": 2}, {"a": 2}),
+        (["a.b"], {}, {"a": {"b": 2, "c": 3}}, {"a": {"c": 3}}),
+        (["a.b"], {}, {"a": Secret({"b": 2})}, {"a": Secret({})}),
     ],
 )
 def test_ignored_paths_keep_what_was(ignored: list[str], old: Any, new: Any, expected: Any) -> None:
@@ -78,6 +81,8 @@ def test_ignored_paths_keep_what_was(ignored: list[str], old: Any, new: Any, exp
     [
         ("a[0]", {"a": []}, {"a": [1, 2]}),
         ("a.b", {"a": {"b": 1}}, {"c": 1}),
+        ("a.b.c", {}, {"a": {"b": {"c": 1}}}),
+        ("a[3].b", {"a": [1]}, {"a": [2]}),
         ("a.*", {"a": "text"}, {"a": "other"}),
     ],
 )
