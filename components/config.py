@@ -25,7 +25,7 @@ from components.errors import ArgumentError, ComponentError, ConfigError
 from components.kubernetes.external_secrets_operator import chart_values
 from components.kubernetes.sealed_secrets_controller import SealedSecretsControllerArgs, controller_values
 from components.names import dns_label, dns_name, https_url, vault_path
-from components.platform import SecretPlatformArgs, check_audit_file
+from components.platform import SecretPlatformArgs, check_audit_file, check_namespaces
 from components.vault.agent_injector import VaultAgentInjectorArgs, injector_values
 from components.vault.database_engine import PostgresRoleArgs, VaultDatabaseEngineArgs, check_connection, check_roles
 from components.vault.kubernetes_auth import ReviewerMode, VaultKubernetesAuthArgs
@@ -277,11 +277,14 @@ def _contradictions(config: StackConfig) -> list[str]:
     """What each key's form and all of them together must fulfil, by the components' own checks."""
     problems: list[str] = []
 
-    def check(key: str, function: Callable[[], object]) -> None:
+    def check(key: str, function: Callable[[], object]) -> bool:
         try:
             function()
         except ComponentError as error:
-            problems.append(f"{key}: {_KEY.sub(lambda found: _KEYS[found[0]], str(error))}")
+            told = _KEY.sub(lambda found: _KEYS[found[0]], str(error))
+            problems.append(told if told.startswith(f"{key}: ") else f"{key}: {told}")
+            return False
+        return True
 
     check("awsAccountId, awsRegion", lambda: checked_account(config.account()))
     check("clusterIssuer", lambda: issuer_host(config.cluster_issuer))
@@ -291,6 +294,11 @@ def _contradictions(config: StackConfig) -> list[str]:
     if config.uses(Delivery.AGENT):
         injector: VaultAgentInjectorArgs = {"vault_address": config.vault_address, "replicas": config.injector_replicas}
         check("injectorReplicas", lambda: injector_values("injector", injector))
+        if config.namespaces:
+            check(
+                "namespaces",
+                lambda: injector_values("injector", {**injector, "replicas": 2, "namespaces": config.namespaces}),
+            )
     if config.uses(Delivery.SEALED):
         controller: SealedSecretsControllerArgs = {"key_period": config.sealing_key_period}
         check("sealingKeyPeriod", lambda: controller_values("controller", controller))
@@ -299,14 +307,14 @@ def _contradictions(config: StackConfig) -> list[str]:
     check("kubernetesHost, vaultReviewer", lambda: check_auth(config.kubernetes_auth()))
     check("database", lambda: check_connection(config.database("")))
     check("databaseRoles", lambda: check_roles(config.database("")))
-    for namespace in config.namespaces:
-        check("namespaces", lambda namespace=namespace: dns_label(namespace, "namespaces"))  # type: ignore[misc]
+    check("namespaces", lambda: check_namespaces(config.namespaces))
     roles = {role["name"]: role for role in config.roles()}
     seen: set[tuple[str, str]] = set()
     claims = Claims()
     for at, workload in enumerate(config.workloads):
         key = f"workloads[{at}]"
-        check(key, lambda workload=workload: dns_name(workload.name, "name"))  # type: ignore[misc]
+        if not check(key, lambda workload=workload: dns_name(workload.name, "name")):  # type: ignore[misc]
+            continue  # all that is named after it would fail the same way
         if (workload.namespace, workload.name) in seen:
             problems.append(f"{key}: {workload.namespace}/{workload.name} is given twice; a workload is declared once")
             continue

@@ -20,6 +20,9 @@ from components.vault.kubernetes_role import DEFAULT_AUDIENCE
 from components.vault.kv import VaultKv, VaultKvArgs
 from components.workload_secrets import Claims
 
+# Every cluster has these from its start: https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/
+CLUSTERS_OWN = ("default", "kube-node-lease", "kube-public", "kube-system")
+
 
 class ClusterArgs(TypedDict):
     """The cluster that the workloads run in."""
@@ -134,6 +137,7 @@ class SecretPlatform(pulumi.ComponentResource):
         self.claims = Claims()
         child = pulumi.ResourceOptions(parent=self)
 
+        check_namespaces(args["namespaces"])
         self.namespaces = self._make_namespaces(name, args["namespaces"])
         self.oidc_provider = OidcProvider(
             f"{name}-oidc",
@@ -196,12 +200,8 @@ class SecretPlatform(pulumi.ComponentResource):
         )
 
     def _make_namespaces(self, name: str, namespaces: Sequence[str]) -> Mapping[str, pulumi.Output[str]]:
-        if not namespaces:
-            raise ArgumentError("namespaces: none, so no workload has a place; give at least one")
         made: dict[str, pulumi.Output[str]] = {}
         for namespace in namespaces:
-            if dns_label(namespace, "namespaces") in made:
-                raise ArgumentError(f"namespaces: {namespace!r} is given twice")
             resource = k8s.core.v1.Namespace(
                 f"{name}-{namespace}",
                 metadata={"name": namespace, "labels": {"app.kubernetes.io/managed-by": "pulumi"}},
@@ -209,6 +209,22 @@ class SecretPlatform(pulumi.ComponentResource):
             )
             made[namespace] = resource.metadata["name"]
         return made
+
+
+def check_namespaces(namespaces: Sequence[str]) -> None:
+    """Whether the platform can make, and later remove, these namespaces. Raises ArgumentError."""
+    if not namespaces:
+        raise ArgumentError("namespaces: none, so no workload has a place; give at least one")
+    seen: set[str] = set()
+    for namespace in namespaces:
+        if dns_label(namespace, "namespaces") in seen:
+            raise ArgumentError(f"namespaces: {namespace!r} is given twice")
+        if namespace in CLUSTERS_OWN:
+            raise ArgumentError(
+                f"namespaces: {namespace!r} is the cluster's own, which the stack can neither make nor remove; "
+                "give its workloads a namespace of theirs"
+            )
+        seen.add(namespace)
 
 
 def check_audit_file(file: str) -> None:

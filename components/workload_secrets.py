@@ -173,7 +173,7 @@ def check_secrets(
     ``namespaces`` and ``roles``: what the platform has. Raises ComponentError.
     """
     if namespace not in namespaces:
-        known = ", ".join(sorted(namespaces))
+        known = ", ".join(sorted(namespaces)) or "it has none"
         raise ArgumentError(
             f"namespace: {namespace!r} of {workload!r} is not one of the platform's: {known}; add it there"
         )
@@ -255,7 +255,7 @@ def _check_agent_options(label: str, secret: WorkloadSecretArgs, source: str, de
 def role_of(roles: Mapping[str, PostgresRoleArgs], role: str) -> PostgresRoleArgs:
     """The role's arguments. Raises ArgumentError for one that is not there."""
     if role not in roles:
-        known = ", ".join(sorted(roles))
+        known = ", ".join(sorted(roles)) or "none"
         raise ArgumentError(f"database_role: {role!r} is no role of the database engine; there are: {known}")
     return roles[role]
 

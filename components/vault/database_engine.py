@@ -161,7 +161,7 @@ class VaultDatabaseEngine(pulumi.ComponentResource):
     def role(self, role: str) -> PostgresRoleArgs:
         """The role's arguments. Raises ArgumentError for a role that is not here."""
         if role not in self.roles:
-            known = ", ".join(sorted(self.roles))
+            known = ", ".join(sorted(self.roles)) or "none"
             raise ArgumentError(
                 f"database_role: {role!r} is no role of the engine at {self.mount!r}; there are: {known}"
             )

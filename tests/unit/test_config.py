@@ -94,7 +94,7 @@ def one_workload(*secrets: dict[str, Any], name: str = "a", **more: Any) -> dict
         ),
         (
             {"sealingKeyPeriod": "soon", **one_workload({"name": "s", "delivery": "sealed", "generate": ["A"]})},
-            "sealingKeyPeriod: sealingKeyPeriod: 'soon' is not a duration",
+            "sealingKeyPeriod: 'soon' is not a duration",
         ),
         ({"rolePath": "workloads"}, r"workloads\[0\]: path: 'workloads' must start and end with '/'"),
         ({"rolePrefix": "x" * 60}, "role_name: 'x+production-payment-api' must have 1 to 64 characters"),
@@ -109,6 +109,15 @@ def one_workload(*secrets: dict[str, Any], name: str = "a", **more: Any) -> dict
             one_workload({"name": "s", "delivery": "sealed", "sealedFile": "no.yaml"}),
             "sealedFile: 'no.yaml' is not there",
         ),
+        ({"namespaces": []}, "namespaces: none, so no workload has a place"),
+        ({"namespaces": ["production", "production"]}, "namespaces: 'production' is given twice"),
+        ({"namespaces": ["production", "kube-system"]}, "namespaces: 'kube-system' is the cluster's own"),
+        (
+            {"namespaces": ["production", "vault"], **one_workload({**SECRETS[0], "delivery": "agent"})},
+            "namespaces: vault must start without the webhook",
+        ),
+        ({"namespaces": []}, "is not one of the platform's: it has none; add it there"),
+        ({"databaseRoles": []}, "is no role of the database engine; there are: none"),
         ({"databasePassword": ""}, "databasePassword: missing; set it with `pulumi config set --secret"),
     ],
 )
@@ -121,6 +130,14 @@ def test_all_problems_are_told_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
         parse(values("production", vaultAddress="http://vault", vaultTokenTtl="soon", kvMount="a/*"))
     assert all(key in str(caught.value) for key in ("vaultAddress", "vaultTokenTtl", "kvMount"))
+
+
+@pytest.mark.parametrize("name", ["", "Upper", "prüfung", "a" * 254])
+def test_a_wrong_name_is_told_once(name: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(values("production", **one_workload(name=name)))
+    assert str(caught.value).startswith(f"configuration: workloads[0]: name: {name!r} has the wrong form")
+    assert "\n" not in str(caught.value)
 
 
 def test_a_secret_s_value_is_never_told() -> None:
