@@ -42,12 +42,14 @@ def generators(spec: Any) -> Iterator[Any]:
 
 
 def dynamic(key: object, namespace: object) -> bool:
-    """Whether reading the key makes a new credential: MOUNT/creds/ROLE of Vault's engines.
+    """Whether reading the key makes a new credential: MOUNT/creds/ROLE of Vault's engines, and aws/sts/ROLE.
 
     Below ``data/`` (the KV engine) and below the namespace's own prefix it is a name like any other.
     """
     parts = text(key).strip("/").split("/")
-    return "creds" in parts[1:-1] and parts[1] != "data" and parts[0] != namespace and ":" not in text(key)
+    if len(parts) < 3 or parts[1] == "data" or parts[0] == namespace or ":" in text(key):
+        return False
+    return "creds" in parts[1:-1] or parts[:2] == ["aws", "sts"]
 
 
 def _dynamic_keys(props: Props) -> list[str]:

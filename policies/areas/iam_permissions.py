@@ -23,6 +23,9 @@ ATTACHMENTS = (
     "aws:iam/userPolicyAttachment:UserPolicyAttachment",
     "aws:iam/groupPolicyAttachment:GroupPolicyAttachment",
     "aws:iam/policyAttachment:PolicyAttachment",
+    "aws:iam/rolePolicyAttachmentsExclusive:RolePolicyAttachmentsExclusive",
+    "aws:iam/userPolicyAttachmentsExclusive:UserPolicyAttachmentsExclusive",
+    "aws:iam/groupPolicyAttachmentsExclusive:GroupPolicyAttachmentsExclusive",
 )
 _GRAMMAR = "https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_"
 _BEST = "https://docs.aws.amazon.com/IAM/latest/UserGuide/best-practices.html#grant-least-privilege"
@@ -54,7 +57,7 @@ def check_administrator(props: Props, options: Options) -> Iterable[str]:
 
     yield from _each(props, find, "action", "resource")
     # AWS's own policy of the kind is known by its ARN; what a stack makes itself, of which the ARN may be unknown, is seen above.
-    for name in ("policyArn", "managedPolicyArns"):
+    for name in ("policyArn", "policyArns", "managedPolicyArns"):
         if any(arn.endswith(":aws:policy/AdministratorAccess") for arn in texts(props.get(name))):
             yield f"{name} names AdministratorAccess, which allows every action on every resource"
 
@@ -137,8 +140,13 @@ def check_decrypt_all(props: Props, options: Options) -> Iterable[str]:
     del options
 
     def find(statement: Statement) -> Iterator[str]:
-        if not _administrator(statement) and statement.acts("kms:Decrypt") and _every(statement, "kms", "key/"):
-            yield "allows kms:Decrypt with every key"
+        if _administrator(statement) or not _every(statement, "kms", "key/"):
+            return
+        # Re-encrypting under a key of one's own is decryption by a detour; KMS.1 and KMS.2 look at both.
+        for action in ("kms:Decrypt", "kms:ReEncryptFrom"):
+            if statement.acts(action):
+                yield f"allows {action} with every key"
+                return
 
     return _each(props, find, "action", "resource")
 

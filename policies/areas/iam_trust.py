@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from policies.data import text
+from policies.data import text, texts
 from policies.iam_documents import Condition, Statement, identifiers, judge
 from policies.rule import Options, Props, Rule, Severity
 
@@ -55,6 +55,8 @@ def check_subject(props: Props, options: Options) -> Iterable[str]:
             yield f"accepts every {who}: no condition pins the issuer's :sub"
         elif not any(found.exact or (whole and _scoped(found)) for found in subjects):
             yield f"accepts more than one {who}: its :sub holds a wildcard"
+        elif not whole and not any(found.exact and not _starred(found) for found in subjects):
+            yield f"names no {who}: its :sub holds a wildcard, which this operator takes for a mere character"
 
     return judge(props.get(TRUST), TRUST, find, "action", "principal", "condition")
 
@@ -72,6 +74,10 @@ def _issuers(statement: Statement) -> list[str]:
 def _scoped(condition: Condition) -> bool:
     """Whether each subject names an organisation before its wildcard: ``repo:ORG/REPO:*``."""
     return all(isinstance(value, str) and _ORGANISATION.match(value) for value in condition.values)
+
+
+def _starred(condition: Condition) -> bool:
+    return any("*" in value or "?" in value for value in texts(list(condition.values)))
 
 
 def check_anyone(props: Props, options: Options) -> Iterable[str]:

@@ -15,9 +15,10 @@ SECRETS = ("kubernetes:core/v1:Secret", "kubernetes:core/v1:SecretPatch")
 CONFIG_MAP = ("kubernetes:core/v1:ConfigMap", "kubernetes:core/v1:ConfigMapPatch")
 WORKLOADS = (
     "kubernetes:apps/*:Deployment", "kubernetes:apps/*:StatefulSet", "kubernetes:apps/*:DaemonSet", "kubernetes:apps/*:ReplicaSet",
-    "kubernetes:extensions/*:Deployment", "kubernetes:extensions/*:DaemonSet", "kubernetes:batch/*:Job",
-    "kubernetes:batch/*:CronJob", "kubernetes:core/v1:Pod", "kubernetes:core/v1:PodTemplate",
-    "kubernetes:core/v1:ReplicationController",
+    "kubernetes:apps/*:*Patch", "kubernetes:extensions/*:Deployment", "kubernetes:extensions/*:DaemonSet",
+    "kubernetes:extensions/*:ReplicaSet", "kubernetes:batch/*:Job", "kubernetes:batch/*:CronJob", "kubernetes:batch/*:*Patch",
+    "kubernetes:core/v1:Pod", "kubernetes:core/v1:PodPatch", "kubernetes:core/v1:PodTemplate",
+    "kubernetes:core/v1:ReplicationController", "kubernetes:argoproj.io/*:Rollout", "kubernetes:serving.knative.dev/*:Service",
 )  # fmt: skip
 _TOKEN_TYPE = "kubernetes.io/service-account-token"  # noqa: S105 a type
 _SCOPE = "sealedsecrets.bitnami.com/cluster-wide"

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from policies.data import Undecided, dig, items, opaque, texts
 from policies.rule import Options, Props, Rule, Severity
 
-TYPES = ("kubernetes:rbac.authorization.k8s.io/*:Role", "kubernetes:rbac.authorization.k8s.io/*:ClusterRole")
+_GROUP = "kubernetes:rbac.authorization.k8s.io/*:"
+TYPES = (f"{_GROUP}Role", f"{_GROUP}ClusterRole", f"{_GROUP}RolePatch", f"{_GROUP}ClusterRolePatch")
 # Reading; changing, which answers with the object; and removing.
 _VERBS = frozenset({"get", "list", "watch", "update", "patch", "delete", "deletecollection", "*"})
 

@@ -18,6 +18,13 @@ RECOVERY_DAYS = 30  # the service's own default
 _GUIDE = "https://docs.aws.amazon.com/secretsmanager/latest/userguide/"
 
 
+_TAGS = ("tagsAll", "tags")  # the provider puts its defaultTags into the first
+
+
+def _tags(props: Props) -> dict[str, Any]:
+    return {**mapping(props.get("tagsAll")), **mapping(props.get("tags"))}
+
+
 def check_customer_key(props: Props, options: Options) -> Iterable[str]:
     del options
     key = props.get("kmsKeyId")
@@ -35,7 +42,8 @@ def check_rotation(resources: Sequence[Resource], options: Options) -> Iterable[
         unread = unread or (opaque(given) and not made_of)
     for secret in resources:
         given = secret.asked.get("tags")
-        if secret.type != SECRET or any(tag in mapping(given) for tag in tags):
+        every = _tags(secret.asked)
+        if secret.type != SECRET or any(tag in every for tag in tags):
             continue
         own = {text(props.get(key)) for props in (secret.props, secret.inputs) for key in ("arn", "id", "name")}
         if ({secret.urn, *own} - {""}) & rotated:
@@ -52,6 +60,8 @@ def check_rotation_period(props: Props, options: Options) -> Iterable[str]:
         yield Undecided("rotationRules")
         return
     limit = options.number("maxDays")
+    if isinstance(rules, list) and len(rules) == 1:  # as Terraform has a block
+        rules = rules[0]
     days, schedule = dig(rules, "automaticallyAfterDays"), dig(rules, "scheduleExpression")
     if opaque(days) or opaque(schedule):
         yield Undecided("rotationRules")
@@ -100,16 +110,15 @@ def remedy_recovery(props: Props, options: Options) -> Mapping[str, Any]:
 
 
 def check_tags(props: Props, options: Options) -> Iterable[str]:
-    tags = props.get("tags")
-    if opaque(tags):
-        yield Undecided("tags")
-        return
-    own = {name for name, value in mapping(tags).items() if value is not None and not name.startswith("aws:")}
-    if not own:
-        yield "tags: none; nobody can tell whose secret this is"
-        return
+    own = {name for name, value in _tags(props).items() if value is not None and not name.startswith("aws:")}
     missing = [name for name in options.names("required") if name not in own]
-    if missing:
+    if own and not missing:
+        return
+    if unread := [name for name in _TAGS if opaque(props.get(name))]:
+        yield Undecided(unread[0])
+    elif not own:
+        yield "tags: none; nobody can tell whose secret this is"
+    else:
         yield f"tags: {len(missing)} of the required ones are missing: {', '.join(sorted(missing))}"
 
 

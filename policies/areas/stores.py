@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from policies.data import Undecided, dig, items, loopback, mapping, opaque, text, texts, walk
 from policies.rule import Options, Props, Rule, Severity, names
@@ -15,7 +16,10 @@ _SECURITY = "https://external-secrets.io/latest/guides/security-best-practices/"
 _THREATS = "https://external-secrets.io/latest/guides/threat-model/"
 # A key that ends so holds an address, whatever the provider calls it: server, apiUrl, hostAPI, akeylessGWApiURL, vaultUrl.
 _ADDRESS = re.compile(r"(?:url|urltemplate|uri|host|hostname|server|endpoint|address|domain|api)$", re.IGNORECASE)
-_STATIC = re.compile(r"secretref|bearertoken|apitokenref|apikeyref|accesstokenref", re.IGNORECASE)
+_STATIC = re.compile(
+    r"secretref|bearertoken|apitokenref|apikeyref|accesstokenref|authref|privatekey|universalauthcredentials",
+    re.IGNORECASE,
+)
 _NO_LOGIN = ("tls", "caProvider")  # members that may name a Secret without logging in with it
 _SOME_NAMESPACES = ("q7-zz", "0x9k")  # what matches both of them matches everything
 
@@ -44,13 +48,21 @@ def static_login(props: Props, _: Options) -> Iterator[str]:
             continue  # one login is one mistake
         if opaque(value) and (len(inside) == 1 or inside[-1] == "auth" or inside[-2] == "auth"):
             yield Undecided(path)
-        elif _static(key) and value and not any(name in inside for name in _NO_LOGIN):
+        elif _static(key) and value and not _by_account(key, value) and not any(name in inside for name in _NO_LOGIN):
             found = path
             yield f"{path}: the operator logs in with a secret that does not end"
 
 
 def _static(key: str) -> bool:
     return bool(_STATIC.fullmatch(key)) or key.lower().endswith("secretref")
+
+
+def _by_account(key: str, value: Any) -> bool:
+    """Whether it is Akeyless's ``authSecretRef`` with nothing but a service account in it."""
+    login = dig(value, "kubernetesAuth")
+    return (
+        key == "authSecretRef" and list(mapping(value)) == ["kubernetesAuth"] and "serviceAccountRef" in mapping(login)
+    )
 
 
 def conditions(props: Props, _: Options) -> Iterator[str]:

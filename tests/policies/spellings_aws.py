@@ -73,6 +73,7 @@ VIOLATES: dict[str, list[Any]] = {
         trust(Principal={"Federated": PROVIDER}, NotAction="sts:TagSession"),
     ],
     "irsa-trust-subject": [
+        irsa({"StringEquals": {f"{ISSUER}:aud": "sts.amazonaws.com", f"{ISSUER}:sub": "system:serviceaccount:a:*"}}),
         build("*"),
         build("repo:*"),
         build(["repo:corp/app:*", "repo:*/app:ref:refs/heads/main"]),
@@ -96,6 +97,7 @@ VIOLATES: dict[str, list[Any]] = {
         trust(Principal={"AWS": ROOT}, Action=ASSUME, Condition=condition("StringLike", "sts:ExternalId", "*")),
     ],
     "iam-administrator": [
+        {"roleName": "a", "policyArns": ["arn:aws:iam::aws:policy/AdministratorAccess"]},
         allow(Action="*:*", Resource="*"),
         allow(Action=["**"], Resource=["arn:aws:s3:::a", "arn:aws:*"]),
         allow(Action="*", Resource="arn:*:*:*:*:*"),
@@ -115,6 +117,9 @@ VIOLATES: dict[str, list[Any]] = {
         role(allow(Action="iam:*", Resource="*")),
     ],
     "iam-resource-wildcard": [
+        allow(Action=["route53:ListHostedZones", "route53:ChangeResourceRecordSets"], Resource="*"),
+        allow(Action="acm-pca:IssueCertificate", Resource="*"),
+        allow(Action="kafka-cluster:*Data", Resource="*"),
         allow(Action="kms:Decrypt", Resource="*"),
         allow(Action="iam:PassRole", Resource="*"),
         allow(Action="ec2:TerminateInstances", Resource="*"),
@@ -140,6 +145,7 @@ VIOLATES: dict[str, list[Any]] = {
         allow(Action=READ, Resource="a", Condition=condition("forallvalues:stringequals", "AWS:PrincipalOrgID", "o")),
     ],
     "iam-decrypt-all-keys": [
+        allow(Action="kms:ReEncrypt*", Resource="*"),
         allow(Action="kms:*", Resource="*", Condition=VIA),
         allow(Action="KMS:De*", Resource="arn:aws:kms:*", Condition=VIA),
         allow(Action="kms:Decrypt", Resource="arn:aws:kms:eu-central-1:111122223333:key/*", Condition=VIA),
@@ -191,6 +197,7 @@ VIOLATES: dict[str, list[Any]] = {
         {"kmsKeyId": None},
     ],
     "secret-rotation-period": [
+        {"rotationRules": [{"automaticallyAfterDays": 120}]},
         {"rotationRules": {"automaticallyAfterDays": "120"}},
         {"rotationRules": {"scheduleExpression": "rate(2400 hours)"}},
         {"rotationRules": {"scheduleExpression": "cron(0 8 1 1 ? *)"}},
@@ -204,7 +211,12 @@ VIOLATES: dict[str, list[Any]] = {
         allow(**ALL_BUT, Action=READ),
     ],
     "secret-recovery-window": [{"recoveryWindowInDays": "0"}, {"recoveryWindowInDays": 6.0}],
-    "secret-tags": [{"tags": {"owner": None}}, {"tags": {"aws:cloudformation:stack-name": "a"}}, {"tags": None}],
+    "secret-tags": [
+        {"tags": {"aws:a": "b"}, "tagsAll": {"aws:a": "b"}},
+        {"tags": {"owner": None}},
+        {"tags": {"aws:cloudformation:stack-name": "a"}},
+        {"tags": None},
+    ],
     "secret-value-in-state": [{"secretId": "a", "secretString": {"password": "hunter2"}}],
     "kms-key-rotation": [{"enableKeyRotation": "false"}, {}, {"enableKeyRotation": None}],
     "kms-public-key-policy": [
@@ -252,6 +264,7 @@ COMPLIES: dict[str, list[Any]] = {
     ],
     "iam-service-wildcard": [allow(Action=["s3:Get*", "kms:*Key"], Resource="*"), grant("s3:GetObject", UNKNOWN)],
     "iam-resource-wildcard": [
+        allow(Action=["cloudwatch:PutMetricData", "logs:PutLogEvents", "ec2:CreateTags"], Resource="*"),
         allow(Action=["secretsmanager:BatchGetSecretValue", "ecr:GetAuthorizationToken", "kms:ListKeys"], Resource="*"),
         allow(Action=["ec2:Describe*", "s3:ListAllMyBuckets", "sts:GetCallerIdentity"], Resource="*"),
         allow(Action="s3:GetObject", Resource="arn:aws:s3:::bucket/*"),
@@ -306,6 +319,7 @@ COMPLIES: dict[str, list[Any]] = {
         [resource(ROLE, "z", {"name": "z", "inlinePolicies": [{"name": "x"}]}), OWNER, INLINE_B],
     ],
     "secret-rotation": [
+        [resource(SECRET, "b", {"name": "b", "tags": None, "tagsAll": TAGGED})],
         [
             resource(SECRET, "a", {"name": UNKNOWN}),
             resource(ROTATION, "r", {"secretId": UNKNOWN}, depends={"secretId": [resource(SECRET, "a", {}).urn]}),
@@ -313,6 +327,7 @@ COMPLIES: dict[str, list[Any]] = {
     ],
     "secret-customer-key": [{"kmsKeyId": "alias/app"}, {"kmsKeyId": KEY_ARN.rpartition("/")[2]}],
     "secret-rotation-period": [
+        {"rotationRules": [{"automaticallyAfterDays": 30}]},
         {"rotationRules": {"automaticallyAfterDays": "90"}},
         {"rotationRules": {"scheduleExpression": "cron(0 8 1 * ? *)"}},
         {"rotationRules": {"scheduleExpression": "cron(0 8 1,15 */2 ? *)"}},
@@ -326,7 +341,12 @@ COMPLIES: dict[str, list[Any]] = {
     ],
     "secret-policy-block-public": [{"policy": "{}", "blockPublicPolicy": "true"}],
     "secret-recovery-window": [{"recoveryWindowInDays": None}, {"recoveryWindowInDays": "30"}],
-    "secret-tags": [{"tags": {"owner": ""}}, {"tags": {"owner": UNKNOWN}}],
+    "secret-tags": [
+        {"tags": UNKNOWN, "tagsAll": {"owner": "a"}},
+        {"tagsAll": {"owner": "a"}},
+        {"tags": {"owner": ""}},
+        {"tags": {"owner": UNKNOWN}},
+    ],
     "secret-value-in-state": [{"secretId": "a", "secretString": None}, {"secretId": "a", "secretString": ""}],
     "kms-key-rotation": [
         {"enableKeyRotation": "true"},
@@ -369,5 +389,6 @@ OPEN: dict[str, list[Any]] = {
     ],
     "secret-policy-anyone": [public(READ, Condition=condition("StringEquals", "aws:PrincipalAccount", UNKNOWN))],
     "secret-rotation-period": [{"rotationRules": {"automaticallyAfterDays": UNKNOWN}}],
+    "secret-tags": [{"tagsAll": UNKNOWN}, {"tags": UNKNOWN, "tagsAll": {"aws:a": "b"}}],
     "kms-key-rotation": [{"customerMasterKeySpec": UNKNOWN}],
 }

@@ -60,6 +60,10 @@ VIOLATES: dict[str, list[Any]] = {
         store({"server": "http://vault:8200", "path": "x"}),  # a generator's provider is Vault itself
     ],
     "store-static-login": [
+        store({"akeyless": {"authSecretRef": {"kubernetesAuth": {"secretRef": {"name": "a"}}}}}),
+        store({"infisical": {"auth": {"universalAuthCredentials": {"clientSecret": {"name": "a"}}}}}),
+        store({"keepersecurity": {"authRef": {"name": "a"}}}),
+        store({"github": {"auth": {"privateKey": {"name": "a"}}}}),
         store({"gitlab": {"auth": {"SecretRef": {"accessToken": {"name": "a"}}}}}),
         store({"akeyless": {"authSecretRef": {"secretRef": {"accessID": {"name": "a"}}}}}),
         store({"vault": {"auth": {"kubernetes": {"secretRef": {"name": "a"}}}}}),
@@ -87,6 +91,7 @@ VIOLATES: dict[str, list[Any]] = {
         find(tags={"team": "a"}),
     ],
     "external-secret-refreshed": [
+        external({"refreshInterval": "0", "dataFrom": [{"extract": {"key": "aws/sts/deploy"}}]}),
         external({"refreshInterval": 0, "dataFrom": [{"extract": {"key": CREDS}}]}),
         external({"refreshInterval": "0h0m0s", "data": [{"remoteRef": {"key": f"/{CREDS}"}}]}),
         external({"refreshPolicy": "CreatedOnce", "refreshInterval": UNKNOWN, "dataFrom": [GENERATED]}),
@@ -199,6 +204,7 @@ COMPLIES: dict[str, list[Any]] = {
         {"spec": None},
     ],
     "store-static-login": [
+        store({"akeyless": {"authSecretRef": {"kubernetesAuth": {"serviceAccountRef": {"name": "a"}}}}}),
         store(
             {"vault": {"tls": {"certSecretRef": {"name": "a"}}, "auth": {"jwt": {"serviceAccountRef": {"name": "a"}}}}}
         ),
@@ -221,6 +227,7 @@ COMPLIES: dict[str, list[Any]] = {
         external({"data": [{"remoteRef": {"key": "default/x"}}]}, None),
     ],
     "external-secret-refreshed": [
+        external({"refreshInterval": "0", "data": [{"remoteRef": {"key": "team/sts/deploy"}}]}),
         generated("Password", refreshInterval="0"),
         generated("UUID", refreshPolicy="CreatedOnce"),
         external({"dataFrom": [GENERATED]}),

@@ -64,3 +64,22 @@ def test_a_rule_is_about_resources_or_about_the_stack() -> None:
             number=1, name="neither", title="T", severity=Severity.LOW, source=("NEW",), tags=("t",), types=("a:b:c",),
             remediation="R.", link="https://example.com",
         )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("rule", "kind"),
+    [
+        ("iam-administrator", "aws:iam/rolePolicyAttachmentsExclusive:RolePolicyAttachmentsExclusive"),
+        ("iam-administrator", "aws:iam/groupPolicyAttachmentsExclusive:GroupPolicyAttachmentsExclusive"),
+        ("secret-in-environment", "kubernetes:apps/v1:DeploymentPatch"),
+        ("secret-in-environment", "kubernetes:apps/v1beta2:StatefulSet"),
+        ("secret-in-environment", "kubernetes:batch/v1:CronJobPatch"),
+        ("secret-in-environment", "kubernetes:core/v1:PodPatch"),
+        ("secret-in-environment", "kubernetes:argoproj.io/v1alpha1:Rollout"),
+        ("secret-in-environment", "kubernetes:serving.knative.dev/v1:Service"),
+        ("rbac-every-secret", "kubernetes:rbac.authorization.k8s.io/v1:ClusterRolePatch"),
+        ("rbac-every-secret", "kubernetes:rbac.authorization.k8s.io/v1beta1:Role"),
+    ],
+)
+def test_a_rule_is_about_every_kind_that_can_have_the_mistake(rule: str, kind: str) -> None:
+    assert BY_NAME[rule].applies(kind)
