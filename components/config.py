@@ -289,6 +289,7 @@ def _contradictions(config: StackConfig) -> list[str]:
     check("awsAccountId, awsRegion", lambda: checked_account(config.account()))
     check("clusterIssuer", lambda: issuer_host(config.cluster_issuer))
     check("kvMount", lambda: vault_path(config.kv_mount, "kvMount"))
+    check("kvMount, databaseMount", lambda: _check_mounts(config.kv_mount, config.database_mount))
     check("vaultTokenTtl", lambda: parse_duration(config.vault_token_ttl, "vaultTokenTtl"))
     check("operatorReplicas", lambda: chart_values({"replicas": config.operator_replicas}))
     if config.uses(Delivery.AGENT):
@@ -321,6 +322,19 @@ def _contradictions(config: StackConfig) -> list[str]:
         seen.add((workload.namespace, workload.name))
         check(key, lambda workload=workload: _check_workload(config, workload, roles, claims))  # type: ignore[misc]
     return problems
+
+
+# Vault's own, https://developer.hashicorp.com/vault/docs/secrets: nothing can be mounted there or below.
+_RESERVED_MOUNTS = ("auth", "cubbyhole", "identity", "sys")
+
+
+def _check_mounts(kv: str, database: str) -> None:
+    """Whether both engines can be mounted in one Vault. Raises ArgumentError."""
+    for key, mount in (("kvMount", kv), ("databaseMount", database)):
+        if mount.split("/")[0] in _RESERVED_MOUNTS:
+            raise ArgumentError(f"{key}: {mount!r} is Vault's own; mount the engine at another path")
+    if f"{kv}/".startswith(f"{database}/") or f"{database}/".startswith(f"{kv}/"):
+        raise ArgumentError(f"kvMount: {kv!r} and databaseMount {database!r} overlap; give each a path of its own")
 
 
 def _check_workload(

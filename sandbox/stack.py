@@ -114,7 +114,8 @@ def write_config(endpoints: Endpoints, sealing_certificate: str | None = None) -
     certificate = sealing_certificate or repository.sealing_certificate(endpoints)
     config |= {f"{PROJECT}:{key}": value for key, value in settings(endpoints, certificate).items()}
     config[f"{PROJECT}:databasePassword"] = {"secure": crypter.encrypt(endpoints.postgres.admin_password)}
-    text = yaml.safe_dump({"encryptionsalt": crypter.salt, "config": config}, sort_keys=False)
+    text = f"# Made anew by each command from {base}: change that one.\n"
+    text += yaml.safe_dump({"encryptionsalt": crypter.salt, "config": config}, sort_keys=False)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
         file.write(text)
     return path

@@ -47,6 +47,8 @@ CASES = [
     pytest.param(first_secret(keyPath="x"), ["workloads[0].secrets[0].keyPath", "unknown key"], id="unknown field"),
     pytest.param(first_secret(databaseRole="nope"), ["'nope'", "app-readonly, app-readwrite"], id="unknown role"),
     pytest.param(put("namespaces", ["elsewhere"]), ["workloads[0]", "'production'", "elsewhere"], id="namespace"),
+    pytest.param(put("namespaces", ["production"] * 2), ["namespaces: 'production' is given twice"], id="twice"),
+    pytest.param(put("kvMount", "database"), ["kvMount: 'database'", "overlap", "a path of its own"], id="mounts"),
 ]
 
 
@@ -75,3 +77,10 @@ def test_no_mistake_created_or_changed_anything(dev: DevStack) -> None:
         change, _ = case.values
         assert dev.run("up", dev.changed_config(change)).code == 1  # type: ignore[arg-type]
     assert everything(dev) == before
+
+
+def test_the_sandbox_s_own_file_says_which_one_to_change(dev: DevStack) -> None:
+    written = (dev.state_dir / "Pulumi.dev.yaml").read_text(encoding="utf-8")
+    first = written.splitlines()[0]
+    assert first.startswith("# Made anew by each command from ")
+    assert first.endswith(".yaml: change that one.")
