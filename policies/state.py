@@ -114,7 +114,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         exceptions = suppressions.load(options.exceptions or suppressions.default_file(), [rule.name for rule in RULES])
         evaluation = Evaluation(RULES, Configuration.load(RULES, options.config), exceptions, suppressions.today())
-        found = check(_load(options.state), evaluation)
+        document = _load(options.state)
+        try:
+            found = check(document, evaluation)
+        except StateError as error:
+            raise StateError(f"{options.state}: {error}") from None
     except PolicyError as error:
         sys.stderr.write(f"error: {error}\n")
         return USAGE

@@ -108,10 +108,10 @@ def test_configuration_changes_levels_and_settings(cli: Any) -> None:
         ("{", "state.json: expected JSON"),
         ('{"password": "canary-4711"', "state.json: expected JSON"),
         ("[" * 100_000, "state.json: expected JSON (nested too deeply)"),
-        ([], "expected a stack's state"),
-        ({"version": 3}, "expected a stack's state"),
-        (document({"type": "x"}), "resources[0]: urn: expected a resource's URN"),
-        ({"deployment": {"resources": ["x"]}}, "resources[0]: urn: expected a resource's URN"),
+        ([], "state.json: expected a stack's state"),
+        ({"version": 3}, "state.json: expected a stack's state"),
+        (document({"type": "x"}), "state.json: resources[0]: urn: expected a resource's URN"),
+        ({"deployment": {"resources": ["x"]}}, "state.json: resources[0]: urn: expected a resource's URN"),
     ],
 )
 def test_what_is_no_state_is_refused(cli: Any, content: Any, expected: str) -> None:
