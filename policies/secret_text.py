@@ -41,6 +41,9 @@ _TOKENS: Final = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----|\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|\bgh[pousr]_[0-9A-Za-z]{36}|\bxox[abprs]-[0-9A-Za-z-]{10,}"
     r"|\bhv[sbr]\.[0-9A-Za-z_-]{24,}|\bs\.[0-9A-Za-z]{24}\b|\beyJ[0-9A-Za-z_-]{10,}\.eyJ[0-9A-Za-z_-]{10,}"
     r"|\bAGE-SECRET-KEY-1[0-9A-Z]{20,}|\bglpat-[0-9A-Za-z_-]{20}|\bsk_live_[0-9A-Za-z]{16,}|\bAIza[0-9A-Za-z_-]{35}\b"
+    r"|\bgithub_pat_[0-9A-Za-z_]{22,}|\bnpm_[0-9A-Za-z]{36}\b|\bSG\.[0-9A-Za-z_-]{16,}\.[0-9A-Za-z_-]{16,}"
+    r"|\bhooks\.slack\.com/services/T[0-9A-Z]{6,}/B[0-9A-Z]{6,}/[0-9A-Za-z]{16,}"
+    r"|(?:^|\n)[ \t]*(?:requirepass|masterauth)[ \t]+(?![$<%{\"'])[^\s]{3,}"
     r"|[a-z][a-z0-9+]{1,20}://[^\s/:@]{1,64}:(?![$<*%]|\{)[^\s/@]{1,128}@"
     r"|\b(?i:password|pwd|AccountKey|SharedAccessKey)=(?![$<*%'\"]|\{)[^\s;&,]{3,}(?:;|$)"
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from policies.data import Undecided, items, opaque
+from policies.data import Undecided, items, opaque, texts
 from policies.rule import Options, Resource, Rule, Severity
 
 ROLE = "aws:iam/role:Role"
@@ -23,6 +23,9 @@ def conflict(resources: Sequence[Resource], _: Options) -> Iterator[tuple[str, s
         others = [other for kind in kinds for other in by_type.get(kind, ())]
         for role in by_type.get(ROLE, ()):
             yield from _beside(role, prop, others)
+    for role in by_type.get(ROLE, ()):
+        added = any(_attaches(other, role) for other in by_type.get(ATTACHMENT, ()))
+        yield from _conflicts(role, "managedPolicyArns", added)
     for other in by_type.get(ATTACHED, ()):
         for attachment in by_type.get(ATTACHMENT, ()):
             if _same(attachment, "policyArn", other, "policyArn"):
@@ -37,11 +40,22 @@ def conflict(resources: Sequence[Resource], _: Options) -> Iterator[tuple[str, s
 
 
 def _beside(role: Resource, prop: str, others: Sequence[Resource]) -> Iterator[tuple[str, str]]:
+    added = any(other.refers(name, role, "name", "id", "arn") for other in others for name in ("role", "roleName"))
+    yield from _conflicts(role, prop, added)
+
+
+def _attaches(attachment: Resource, role: Resource) -> bool:
+    """Whether the role is in the list of a PolicyAttachment."""
+    names = {role.asked.get("name"), role.props.get("name"), role.props.get("id")}
+    return role.urn in attachment.depends.get("roles", ()) or any(
+        name in names for name in texts(attachment.asked.get("roles"))
+    )
+
+
+def _conflicts(role: Resource, prop: str, added: bool) -> Iterator[tuple[str, str]]:
     # The provider reads inline and attached policies back into these two, so only what was asked for counts.
     given = role.asked.get(prop) if role.inputs else None
-    if items(given) and any(
-        other.refers(name, role, "name", "id", "arn") for other in others for name in ("role", "roleName")
-    ):
+    if items(given) and added:
         message = f"{prop} is exclusive, and another resource adds to it: each update undoes the other's"
         yield role.urn, Undecided(prop) if opaque(given) else message
 

@@ -57,6 +57,7 @@ def role(document: dict[str, Any]) -> dict[str, Any]:
 EXCLUSIVE = "aws:iam/rolePoliciesExclusive:RolePoliciesExclusive"
 ONLY = "aws:iam/rolePolicyAttachmentsExclusive:RolePolicyAttachmentsExclusive"
 ATTACHED = "aws:iam/rolePolicyAttachment:RolePolicyAttachment"
+MANY = "aws:iam/policyAttachment:PolicyAttachment"
 OWNER = resource(ROLE, "a", {"name": "a"})
 INLINE_B = resource(INLINE, "b", {"name": "b", "role": "a", "policy": "{}"})
 BY_URN = {"role": [OWNER.urn]}  # as the engine tells it, where names are not known yet
@@ -180,8 +181,9 @@ VIOLATES: dict[str, list[Any]] = {
             resource(ROLE, "a", {"name": "a", "inlinePolicies": [{"name": "x"}]}),
             resource(EXCLUSIVE, "x", {"roleName": "a", "policyNames": ["x"]}),
         ],
+        [resource(ROLE, "a", {"name": "a", "managedPolicyArns": ["q"]}), resource(MANY, "p", {"roles": ["z", "a"]})],
         [
-            resource("aws:iam/policyAttachment:PolicyAttachment", "p", {"policyArn": "p", "roles": ["z"]}),
+            resource(MANY, "p", {"policyArn": "p", "roles": ["z"]}),
             resource(ATTACHED, "y", {"role": "a", "policyArn": "p"}),
         ],
     ],
@@ -316,6 +318,7 @@ COMPLIES: dict[str, list[Any]] = {
         [OWNER, INLINE_B, resource(EXCLUSIVE, "x", {"roleName": "other", "policyNames": []})],
         [OWNER, INLINE_B, resource(ATTACHED, "y", {"role": "a", "policyArn": "p"})],
         [resource(ROLE, "a", {"name": "a", "inlinePolicies": []}), INLINE_B],
+        [resource(ROLE, "a", {"name": "a", "managedPolicyArns": ["q"]}), resource(MANY, "p", {"roles": ["z"]})],
         [resource(ROLE, "z", {"name": "z", "inlinePolicies": [{"name": "x"}]}), OWNER, INLINE_B],
     ],
     "secret-rotation": [

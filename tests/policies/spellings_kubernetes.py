@@ -168,6 +168,10 @@ VIOLATES: dict[str, list[Any]] = {
         config("settings.py", "DEBUG = False\nSECRET_KEY = 'correct horse battery'\n"),
         config("DB_PASSWORD", SECRET),
         config("session.secret", "keyboard cat"),
+        config("redis.conf", "maxmemory 1gb\nrequirepass " + "hunter2\n"),
+        config(".npmrc", "//registry.npmjs.org/:_authToken=" + "npm_" + "a" * 36),
+        config("url", "https://hooks.slack.com/services/" + "T0000000/B0000000/" + "x" * 24),
+        config("key", "SG." + "a" * 22 + "." + "b" * 43),
     ],
     "rbac-every-secret": [
         rules(reads(verbs=["watch"], resourceNames=[])),
@@ -286,6 +290,8 @@ COMPLIES: dict[str, list[Any]] = {
     ],
     "secret-in-config-map": [
         config("SECRET_NAME", "db-creds"),
+        config("redis.conf", "requirepass ${REDIS_PASSWORD}\n# requirepass hunter2\n"),
+        config("note", "npm_config_cache: see hooks.slack.com/services"),
         config("PASSWORD_MIN_LENGTH", "12"),
         config("ACCESS_TOKEN_LIFETIME", "15m"),
         config("TOKEN_SERVICE", "https://auth.example.com/token"),
