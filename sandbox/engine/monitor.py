@@ -260,8 +260,11 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
         return empty_pb2.Empty()
 
     async def _guarded(self, context: Any, handler: Callable[[Any], Any], request: Any) -> Any:
+        # What has begun goes on to its end and into the state, also where the program ends and its call is cancelled with it.
+        work = asyncio.ensure_future(handler(request))
+        work.add_done_callback(lambda done: done.cancelled() or done.exception())
         try:
-            return await handler(request)
+            return await asyncio.shield(work)
         except (Stopped, StepFailed):
             # The SDK ends quietly when the monitor has gone away.
             await context.abort(grpc.StatusCode.UNAVAILABLE, "the run has stopped")

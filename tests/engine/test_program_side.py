@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from sandbox.engine.values import Secret
 from tests.engine.stack import Stack
 
@@ -101,3 +103,12 @@ def test_a_secret_input_is_secret_in_the_outputs_of_a_provider_that_forgets_it(s
         held = stack.resources()["odd:index:Odd::o"]
         assert held.outputs == {"password": Secret("hush-hush"), "size": size}
         assert "hush-hush" not in stack.state.read_text()
+
+
+def test_what_is_being_made_while_something_fails_is_in_the_state(stack: Stack) -> None:
+    stack.provider = "tests.engine.slow_things:SlowThings"
+    text = "Thing('slow', 'v')\nThing('bad', 'v')"
+    result = stack.run("up", text)
+    assert not result.ok
+    assert "probe:index:Thing::slow" in stack.resources()
+    assert json.loads(stack.state.read_text(encoding="utf-8"))["deployment"].get("pending_operations", []) == []
