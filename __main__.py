@@ -14,7 +14,7 @@ platform = SecretPlatform(
 
 workloads = [
     Workload(
-        f"{entry.namespace}-{entry.name}",
+        entry.component_name,
         {
             "platform": platform,
             "workload_name": entry.name,
@@ -23,6 +23,7 @@ workloads = [
             "token_ttl": settings.vault_token_ttl,
             **({"image": entry.image} if entry.image else {}),
         },
+        entry.options(),
     )
     for entry in settings.workloads
 ]

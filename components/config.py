@@ -95,8 +95,18 @@ class WorkloadEntry(_Model):
 
     name: str
     namespace: str
+    former_name: str = ""
     image: str = ""
     secrets: list[WorkloadSecret]
+
+    @property
+    def component_name(self) -> str:
+        return f"{self.namespace}-{self.name}"
+
+    def options(self) -> pulumi.ResourceOptions:
+        """Renamed, it takes over what it had under its former name: its values stay, what is named after it is replaced."""
+        former = [pulumi.Alias(name=f"{self.namespace}-{self.former_name}")] if self.former_name else []
+        return pulumi.ResourceOptions(aliases=former)
 
     def secret_args(self) -> list[WorkloadSecretArgs]:
         """The secrets as a Workload takes them."""
@@ -312,6 +322,7 @@ def _contradictions(config: StackConfig) -> list[str]:
     roles = {role["name"]: role for role in config.roles()}
     seen: set[tuple[str, str]] = set()
     claims = Claims()
+    names = {workload.component_name for workload in config.workloads}
     for at, workload in enumerate(config.workloads):
         key = f"workloads[{at}]"
         if not check(key, lambda workload=workload: dns_name(workload.name, "name")):  # type: ignore[misc]
@@ -320,6 +331,10 @@ def _contradictions(config: StackConfig) -> list[str]:
             problems.append(f"{key}: {workload.namespace}/{workload.name} is given twice; a workload is declared once")
             continue
         seen.add((workload.namespace, workload.name))
+        if f"{workload.namespace}-{workload.former_name}" in names:
+            problems.append(
+                f"{key}.formerName: {workload.former_name!r} is still a workload; a renamed one takes its place"
+            )
         check(key, lambda workload=workload: _check_workload(config, workload, roles, claims))  # type: ignore[misc]
     return problems
 

@@ -73,6 +73,32 @@ def test_removing_a_workload_removes_exactly_its_resources(dev: DevStack) -> Non
     }
 
 
+def test_a_renamed_workload_keeps_its_values(dev: DevStack) -> None:
+    stored = dev.secret("app-config"), dev.secret("partner-keys")
+
+    def named(name: str, former: str) -> dict[str, Any]:
+        def rename(config: dict[str, Any]) -> None:
+            (payment,) = [each for each in config["strongroom:workloads"] if each["name"] == "payment-api"]
+            payment.update(name=name, formerName=former)
+
+        return dev.changed_config(rename)
+
+    config = named("checkout", "payment-api")
+    try:
+        run = dev.up(config)
+        assert "delete" not in run.summary["changes"]
+        assert (dev.secret("app-config"), dev.secret("partner-keys")) == stored
+        versions = vault(dev).secrets.kv.v2.read_secret_metadata("production/payment-api")["data"]["versions"]
+        assert list(versions) == ["1"]
+        found = in_vault(dev)
+        assert {"login role production-checkout", "policy production-checkout"} <= found
+        assert not {"login role production-payment-api", "policy production-payment-api"} & found
+        assert dev.up(config).changed == {}
+    finally:
+        dev.up(named("payment-api", "checkout"))
+    assert (dev.secret("app-config"), dev.secret("partner-keys")) == stored
+
+
 def test_an_error_of_a_server_leaves_the_rest_deployed_and_is_told_with_the_server_s_words(dev: DevStack) -> None:
     before = everything(dev)
     secrets = client(dev, "secretsmanager")

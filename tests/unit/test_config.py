@@ -99,6 +99,7 @@ def one_workload(*secrets: dict[str, Any], name: str = "a", **more: Any) -> dict
         ({"rolePath": "workloads"}, r"workloads\[0\]: path: 'workloads' must start and end with '/'"),
         ({"rolePrefix": "x" * 60}, "role_name: 'x+production-payment-api' must have 1 to 64 characters"),
         ({"permissionsBoundary": "boundary"}, "permissionsBoundary: 'boundary' is no policy's ARN"),
+        (one_workload(formerName="a"), r"workloads\[0\].formerName: 'a' is still a workload"),
         (one_workload(image="two words"), "image: 'two words' is no image's name"),
         (one_workload({**SECRETS[0], "delivery": "agent", "fileMode": "999"}), "a: db: mode: '999' is not a file mode"),
         (one_workload({"name": "p", "awsSecret": "production/*"}), "'production/\\*' holds a wildcard"),
