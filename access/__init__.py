@@ -1,1 +1,0 @@
-"""Who can read what: the access map (static) and the proof (live)."""
