@@ -1,4 +1,4 @@
-"""The sandbox's commands: ``python -m sandbox up|preview|refresh|destroy|down|env|status|logs|drill``.
+"""The sandbox's commands: ``python -m sandbox up|preview|refresh|destroy|down|env|status|logs|drill|policy``.
 
 Exit codes: 0 done, 1 failed, 2 usage, 130 interrupted.
 """

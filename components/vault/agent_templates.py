@@ -15,7 +15,7 @@ _HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 def shell_exports(
     path: str, *, host: str, database: str, port: int = 5432, ssl_mode: str = "", escape: bool = False
 ) -> str:
-    """The seed's template for a database credential: DB_USERNAME, DB_PASSWORD and DATABASE_URL as shell exports.
+    """The template for a database credential: DB_USERNAME, DB_PASSWORD and DATABASE_URL as shell exports.
 
     Name and password come from one read, so from one lease. Vault generates them from letters, digits and ``-``, which need
     no escaping in a URL or a shell string. ``escape``: where a password policy gives other characters; the same exports,
@@ -41,5 +41,5 @@ def shell_exports(
 
 
 def json_document(path: str) -> str:
-    """The seed's template for a KV version 2 secret: all its keys as one JSON object."""
+    """The template for a KV version 2 secret: all its keys as one JSON object."""
     return f'{{{{- with secret "{path}" -}}}}\n{{{{ .Data.data | toJSON }}}}\n{{{{- end }}}}\n'
