@@ -30,13 +30,12 @@ from policies import suppressions
 from policies.data import Undecided, mapping, plain
 from policies.errors import PolicyError
 from policies.evaluate import check, check_stack
-from policies.registry import BY_NAME, RULES
+from policies.registry import BY_NAME, RULES, VERSION
 from policies.rule import Resource, Rule, root
 from policies.servicer import ByType, listen
 from policies.suppressions import Suppression
 
 NAME = "strongroom"
-FRAMEWORK_VERSION = "0.1.0"
 STACK_TYPE = "pulumi:pulumi:Stack"
 
 
@@ -93,7 +92,7 @@ def serve() -> None:
 
 def servicer(made: Sequence[Policy]) -> ByType:
     """The protocol's side of the policies, which asks each only about what concerns it."""
-    return ByType(NAME, FRAMEWORK_VERSION, made, _concerns)
+    return ByType(NAME, VERSION, made, _concerns)
 
 
 @lru_cache(maxsize=65536)
@@ -113,7 +112,7 @@ def _about(rule: Rule) -> dict[str, Any]:
         "config_schema": PolicyConfigSchema({name: option.json_schema() for name, option in rule.options.items()}),
         "display_name": f"{rule.number}. {rule.title}",
         "severity": Severity(rule.severity.value),
-        "framework": PolicyComplianceFramework(NAME, FRAMEWORK_VERSION, ", ".join(rule.source), f"rule {rule.number}"),
+        "framework": PolicyComplianceFramework(NAME, VERSION, ", ".join(rule.source), f"rule {rule.number}"),
         "tags": list(rule.tags),
         "remediation_steps": rule.remediation,
         "url": rule.link,

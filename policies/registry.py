@@ -19,6 +19,7 @@ from policies.areas import (
 )
 from policies.rule import Rule
 
+VERSION = "0.1.0"  # of the rules, as in PulumiPolicy.yaml
 AREAS = {
     "IAM: trust": iam_trust.RULES,
     "IAM: permissions": (*iam_permissions.RULES, *iam_roles.RULES),

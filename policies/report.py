@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from policies.evaluate import Finding
-from policies.registry import RULES
+from policies.registry import RULES, VERSION
 from policies.rule import Rule, Severity
 from policies.suppressions import Suppression
 
@@ -158,7 +158,7 @@ def sarif(report: Report, source: str) -> str:
     ]
     driver = {
         "name": "strongroom policies",
-        "version": "0.1.0",
+        "version": VERSION,
         "rules": [*(_described(rule) for rule in RULES), ended],
     }
     document = {

@@ -7,7 +7,7 @@ from typing import Any
 
 from policies.data import Undecided, dig, flag, mapping, number, opaque, text, violations
 from policies.iam_documents import Statement, judge
-from policies.rule import Option, Options, Props, Resource, Rule, Severity, amount, names
+from policies.rule import Options, Props, Resource, Rule, Severity, amount, names
 from policies.schedule import longest_gap
 
 SECRET = "aws:secretsmanager/secret:Secret"  # noqa: S105 - a type
@@ -221,9 +221,7 @@ RULES = (
         remediation="Tag the secret with its owner.",
         link=_GUIDE + "managing-secrets_tagging.html",
         check=check_tags,
-        options={
-            "required": Option([], {"type": "array", "items": {"type": "string"}}, "tags that each secret must have")
-        },
+        options={"required": names((), "tags that each secret must have")},
     ),
     Rule(
         number=22,

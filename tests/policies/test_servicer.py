@@ -12,7 +12,7 @@ from pulumi_policy import EnforcementLevel
 from pulumi_policy.policy import _PolicyAnalyzerServicer
 
 from policies.data import UNKNOWN, plain
-from policies.pack import FRAMEWORK_VERSION, NAME, policies, servicer
+from policies.pack import NAME, VERSION, policies, servicer
 from policies.registry import BY_NAME, RULES
 from policies.rule import Resource
 from policies.servicer import ByType
@@ -65,7 +65,7 @@ def ours() -> ByType:
 
 @pytest.fixture(scope="module")
 def whole() -> Any:
-    return _PolicyAnalyzerServicer(NAME, FRAMEWORK_VERSION, policies(RULES), EnforcementLevel.ADVISORY)
+    return _PolicyAnalyzerServicer(NAME, VERSION, policies(RULES), EnforcementLevel.ADVISORY)
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.rule for case in CASES])
