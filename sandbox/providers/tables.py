@@ -138,7 +138,7 @@ def _single(path: str, before: Any, after: Any, replaces: bool) -> Iterator[Diff
 
 def response(found: Iterable[Difference], *, ignored: Collection[str] = (), same_id: bool = False) -> DiffResponse:
     """The answer to Diff. ``same_id``: the new resource would take the old one's place, so that one must go first."""
-    kept = [item for item in found if not any(_below(item.path, path) for path in ignored)]
+    kept = [item for item in found if not any(below(item.path, path) for path in ignored)]
     replaces = sorted({_top(item.path) for item in kept if item.replaces})
     return DiffResponse(
         changes=bool(kept),
@@ -171,5 +171,6 @@ def _top(path: str) -> str:
     return path.split(".", 1)[0].split("[", 1)[0]
 
 
-def _below(path: str, ignored: str) -> bool:
+def below(path: str, ignored: str) -> bool:
+    """Whether a property's path is that of an ignored one, or of a part of it."""
     return path == ignored or path.startswith((f"{ignored}.", f"{ignored}["))

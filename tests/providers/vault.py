@@ -23,7 +23,7 @@ ROLE, STATIC_ROLE = (
 )
 KUBERNETES_CONFIG = "vault:kubernetes/authBackendConfig:AuthBackendConfig"
 KUBERNETES_ROLE = "vault:kubernetes/authBackendRole:AuthBackendRole"
-KV, KV_CONFIG = "vault:kv/secretV2:SecretV2", "vault:kv/secretBackendV2:SecretBackendV2"
+KV = "vault:kv/secretV2:SecretV2"
 TRANSIT, TOKEN = "vault:transit/secretBackendKey:SecretBackendKey", "vault:index/token:Token"
 CREATE = [
     "CREATE ROLE \"{{name}}\" LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}'",

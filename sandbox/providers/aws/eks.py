@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from sandbox.providers.aws.clients import Clients, absent, code
 from sandbox.providers.aws.errors import AwsProviderError
-from sandbox.providers.aws.resource import REGION, TAGS, AwsResource, Values, changed_tags, shown_tags
+from sandbox.providers.aws.resource import REGION, TAGS, AwsResource, Values, changed_tags, region_of, shown_tags
 from sandbox.providers.tables import Field, Fields
 
 
@@ -105,7 +105,7 @@ def cluster_values(live: Values) -> Values:
         "createdAt": f"{live['createdAt']:%Y-%m-%dT%H:%M:%SZ}",
         "certificateAuthority": live.get("certificateAuthority"),
         "identities": [{"oidcs": [{"issuer": issuer}]}],
-        "region": live["arn"].split(":")[3],
+        "region": region_of(live["arn"]),
     }
 
 
@@ -174,7 +174,7 @@ class PodIdentityAssociation(AwsResource):
             "id": live["associationId"],
             **{name: live[name] for name in names},
             **{name: live.get(name) for name in ("disableSessionTags", "targetRoleArn", "externalId")},
-            "region": live["associationArn"].split(":")[3],
+            "region": region_of(live["associationArn"]),
             **shown_tags(live.get("tags") or {}, known),
         }
 

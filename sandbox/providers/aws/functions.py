@@ -10,8 +10,7 @@ from sandbox.providers.aws.clients import Clients, absent
 from sandbox.providers.aws.eks import cluster_values, described
 from sandbox.providers.aws.errors import AwsProviderError, InvalidInput
 from sandbox.providers.aws.policies import as_text
-from sandbox.providers.aws.resource import Values, tag_map
-from sandbox.providers.aws.secretsmanager import region_of
+from sandbox.providers.aws.resource import Values, region_of, tag_map
 
 POLICY_DOCUMENT = "aws:iam/getPolicyDocument:getPolicyDocument"
 
@@ -231,7 +230,7 @@ def _alias(aws: Clients, args: Values) -> Values:
         "name": live["AliasName"],
         "targetKeyId": target,
         "targetKeyArn": f"{prefix}:key/{target}",
-        "region": live["AliasArn"].split(":")[3],
+        "region": region_of(live["AliasArn"]),
     }
 
 
@@ -254,7 +253,7 @@ def _key(aws: Clients, args: Values) -> Values:
         "keyUsage": live["KeyUsage"],
         "multiRegion": live.get("MultiRegion", False),
         "origin": live["Origin"],
-        "region": live["Arn"].split(":")[3],
+        "region": region_of(live["Arn"]),
     }
 
 

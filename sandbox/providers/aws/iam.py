@@ -20,7 +20,7 @@ from sandbox.providers.aws.resource import (
 )
 from sandbox.providers.tables import Field, Fields
 
-OLDEST_VERSIONS = 5  # a managed policy has at most five
+MOST_VERSIONS = 5  # of a managed policy
 
 
 class Role(AwsResource):
@@ -196,7 +196,7 @@ class Policy(AwsResource):
         if not same_policy(old.get("policy"), new["policy"]):
             versions = iam.list_policy_versions(PolicyArn=arn)["Versions"]
             spare = sorted((one for one in versions if not one["IsDefaultVersion"]), key=lambda one: one["CreateDate"])
-            if len(versions) >= OLDEST_VERSIONS:
+            if len(versions) >= MOST_VERSIONS:
                 iam.delete_policy_version(PolicyArn=arn, VersionId=spare[0]["VersionId"])
             iam.create_policy_version(PolicyArn=arn, PolicyDocument=as_text(new["policy"]), SetAsDefault=True)
         added, removed = changed_tags(old, new)

@@ -15,6 +15,7 @@ from sandbox.providers.aws.resource import (
     AwsResource,
     Values,
     changed_tags,
+    region_of,
     shown_tags,
     tag_list,
     tag_map,
@@ -133,7 +134,7 @@ class Key(AwsResource):
             "policy": kept(policy, known.get("policy")),
             "deletionWindowInDays": known.get("deletionWindowInDays"),
             "bypassPolicyLockoutSafetyCheck": known.get("bypassPolicyLockoutSafetyCheck", False),
-            "region": live["Arn"].split(":")[3],
+            "region": region_of(live["Arn"]),
             **shown_tags(tags, known),
         }
 
@@ -216,7 +217,7 @@ class Alias(AwsResource):
             "arn": live["AliasArn"],
             "targetKeyId": target if target and _same_key(target, live["TargetKeyId"]) else live["TargetKeyId"],
             "targetKeyArn": f"{prefix}:key/{live['TargetKeyId']}",
-            "region": live["AliasArn"].split(":")[3],
+            "region": region_of(live["AliasArn"]),
         }
 
     def delete(self, aws: Clients, state: Values) -> None:

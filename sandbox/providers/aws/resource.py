@@ -19,7 +19,8 @@ REGION = Field(computed=True, replaces=True)
 class AwsResource:
     """One resource type: its fields and outputs, and what AWS's API is asked for it.
 
-    ``autoname``: a name is made up where none is given, at most that long. ``defaults`` tags are merged in by the provider.
+    ``autoname``: a name is made up where none is given, at most that long. ``tagsAll`` comes with the inputs: the
+    provider's default tags and the resource's own.
     """
 
     kind: ClassVar[str]
@@ -54,6 +55,11 @@ class AwsResource:
         live = self.read(aws, {**inputs, "id": resource_id}) or {}
         decided = [name for name, field in self.fields.items() if field.computed and inputs.get(name) is None]
         return {name: live[name] for name in (*self.outputs, *decided) if name in live}
+
+
+def region_of(arn: str) -> str:
+    """The region that an ARN names; empty for what is no ARN."""
+    return arn.split(":")[3] if arn.startswith("arn:") else ""
 
 
 def tag_list(tags: dict[str, str] | None, key: str = "Key", value: str = "Value") -> list[dict[str, str]]:

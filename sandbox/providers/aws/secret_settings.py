@@ -7,8 +7,7 @@ from typing import ClassVar
 
 from sandbox.providers.aws.clients import Clients, absent, code
 from sandbox.providers.aws.policies import as_text, kept
-from sandbox.providers.aws.resource import POLICY, REGION, AwsResource, Values
-from sandbox.providers.aws.secretsmanager import region_of
+from sandbox.providers.aws.resource import POLICY, REGION, AwsResource, Values, region_of
 from sandbox.providers.tables import Field, Fields
 
 DELETION_TIMEOUT = 60.0  # seconds

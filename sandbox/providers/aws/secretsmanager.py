@@ -15,15 +15,12 @@ from sandbox.providers.aws.resource import (
     AwsResource,
     Values,
     changed_tags,
+    region_of,
     shown_tags,
     tag_list,
     tag_map,
 )
 from sandbox.providers.tables import Field, Fields
-
-
-def region_of(arn: str) -> str:
-    return arn.split(":")[3] if arn.startswith("arn:") else ""
 
 
 def _same_replicas(one: Any, other: Any) -> bool:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Literal
+
+from pulumi.provider.experimental.provider import PropertyDiff, PropertyDiffKind
+
+from sandbox.providers.tables import below
 
 Path = tuple[str | int, ...]
 Change = Literal["ADD", "DELETE", "UPDATE"]
@@ -75,6 +79,23 @@ def differences(old: Any, new: Any, path: Path = ()) -> Iterator[tuple[Path, Cha
                 yield from differences(old[index], new[index], (*path, index))
     elif old != new or isinstance(old, bool) != isinstance(new, bool):
         yield path, "UPDATE"
+
+
+def detailed(
+    old: Any, new: Any, replaced: tuple[Path, ...], ignored: Collection[str]
+) -> tuple[dict[str, PropertyDiff], list[str]]:
+    """The differences as the protocol has them, by dotted path, without the ignored ones; and the paths that replace."""
+    found: dict[str, PropertyDiff] = {}
+    replaces: list[str] = []
+    for path, change in differences(old, new):
+        place = dotted(path)
+        if any(below(place, each) for each in ignored):
+            continue
+        replace = touches(path, replaced)
+        found[place] = PropertyDiff(PropertyDiffKind[change + ("_REPLACE" if replace else "")], input_diff=True)
+        if replace:
+            replaces.append(place)
+    return found, sorted(replaces)
 
 
 def touches(path: Path, replaced: tuple[Path, ...]) -> bool:

@@ -30,8 +30,6 @@ from pulumi.provider.experimental.provider import (
     DiffResponse,
     GetSchemaRequest,
     GetSchemaResponse,
-    PropertyDiff,
-    PropertyDiffKind,
     Provider,
     ReadRequest,
     ReadResponse,
@@ -164,8 +162,6 @@ class KubernetesProvider(Provider):
                     namespace=str(self._settings.get("namespace") or ""),
                     patch_force=self._flag("enablePatchForce", "PULUMI_K8S_ENABLE_PATCH_FORCE"),
                     upsert=self._flag("upsertExistingObjects", "PULUMI_K8S_UPSERT_EXISTING_OBJECTS"),
-                    config_map_mutable=self._flag("enableConfigMapMutable", "PULUMI_K8S_ENABLE_CONFIGMAP_MUTABLE"),
-                    secret_mutable=self._flag("enableSecretMutable", "PULUMI_K8S_ENABLE_SECRET_MUTABLE"),
                 )
                 self._objects = Objects(Api(found), settings, self._stop)
             return self._objects
@@ -254,19 +250,7 @@ class KubernetesProvider(Provider):
             "Secret": self._flag("enableSecretMutable", "PULUMI_K8S_ENABLE_SECRET_MUTABLE"),
         }
         rules = diffs.replacing(api_version, kind, mutable=flags.get(kind, False))
-        detailed: dict[str, PropertyDiff] = {}
-        replaces: set[str] = set()
-        for path, change in diffs.differences(old, new):
-            dotted = diffs.dotted(path)
-            if any(
-                dotted == ignored or dotted.startswith((f"{ignored}.", f"{ignored}["))
-                for ignored in request.ignore_changes
-            ):
-                continue
-            replace = diffs.touches(path, rules)
-            detailed[dotted] = PropertyDiff(PropertyDiffKind[change + ("_REPLACE" if replace else "")], input_diff=True)
-            if replace:
-                replaces.add(dotted)
+        detailed, replaces = diffs.detailed(old, new, rules, request.ignore_changes)
         # A name that the program chose is taken until the old object is gone.
         named = (new.get("metadata") or {}).get("annotations") or {}
         same = [(values.get("metadata") or {}).get("name") for values in (old, new)]
@@ -274,7 +258,7 @@ class KubernetesProvider(Provider):
         fixed = named.get(objects.AUTONAMED) != "true" and same[0] == same[1] and places[0] == places[1]
         return DiffResponse(
             changes=bool(detailed),
-            replaces=sorted(replaces),
+            replaces=replaces,
             diffs=sorted({dotted.split(".")[0].split("[")[0] for dotted in detailed}),
             detailed_diff=detailed,
             delete_before_replace=bool(replaces) and fixed,

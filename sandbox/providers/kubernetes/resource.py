@@ -26,8 +26,6 @@ class Settings:
     namespace: str = ""  # overrides the kubeconfig's
     patch_force: bool = False
     upsert: bool = False
-    config_map_mutable: bool = False
-    secret_mutable: bool = False
 
 
 @dataclass(frozen=True)

@@ -79,11 +79,10 @@ _CONTENTS: dict[str, tuple[str, ...]] = {
 class Mount(Resource):
     """vault:index/mount:Mount and, with ``area`` "auth", vault:index/authBackend:AuthBackend."""
 
-    def __init__(self, token: str, area: str, fields: VaultFields, fixed_type: str | None = None) -> None:
+    def __init__(self, token: str, area: str, fields: VaultFields) -> None:
         super().__init__(token, f"sys/{area}/{{path}}", fields, identity="{path}", outputs=("accessor",))
         self._area = area
         self._prefix = "auth/" if area == "auth" else ""
-        self._fixed_type = fixed_type
 
     def place(self, values: Mapping[str, Any]) -> str:
         return given(values, "path", str(values.get("type", "")))
@@ -113,7 +112,7 @@ class Mount(Resource):
     def _adopt(self, client: VaultClient, place: str, inputs: Values, refusal: VaultApiError) -> None:
         """Take over what an earlier, killed run enabled: it is of this type, and nothing was ever put into it."""
         live = self._live(client, place)
-        wanted = self._fixed_type or inputs["type"]
+        wanted = inputs["type"]
         what = f"{self._prefix}{place}/"
         if live is None or live["type"] != wanted:
             found = f"is of type {live['type']!r}, not {wanted!r}" if live else "belongs to a longer path"
@@ -175,7 +174,6 @@ class Mount(Resource):
             return None
         flat = {**live, **live["config"]}
         result = properties(flat, known, self.fields)
-        # The API has 0 for a TTL that follows the system's.
         result = {**result, "path": place, "type": live["type"], "accessor": live["accessor"]}
         if self._area == "auth" and known.get("tune"):
             live_tune = client.data(f"sys/auth/{place}/tune") or {}
@@ -230,7 +228,7 @@ class Mount(Resource):
         body = super().body(inputs)
         for name, field in _TUNE.items():
             body.pop(field.api or snake(name), None)
-        return {**body, "type": self._fixed_type or inputs["type"]}
+        return {**body, "type": inputs["type"]}
 
     def config(self, inputs: Mapping[str, Any]) -> Values:
         """The tunable settings under the API's names; durations in seconds."""

@@ -44,8 +44,6 @@ class Chart:
     """A chart that the sandbox knows."""
 
     name: str
-    app_version: str  # of the controller that runs here, whatever version the release names
-    repository: str
     plan: Callable[[Release, Values], Plan]
 
 

@@ -16,7 +16,7 @@ from sandbox.providers.kubernetes.helm.values import Values
 from sandbox.servers.controllers import ControllerSpec
 from sandbox.toolchain import go
 
-APP_VERSION = "v0.20.4"
+APP_VERSION = "v0.20.4"  # of the controller that runs here, whatever version the release names
 OLDEST = (0, 17)  # the first that serves external-secrets.io/v1
 GROUP, GENERATORS = "external-secrets.io", "generators.external-secrets.io"
 READ, WRITE = "get list watch", "create delete deletecollection patch update"
@@ -237,6 +237,4 @@ def _controller_rules(values: Values, scope: Scope) -> list[dict[str, Any]]:
     return found
 
 
-CHART = Chart(
-    name="external-secrets", app_version=APP_VERSION, repository="https://charts.external-secrets.io", plan=plan
-)
+CHART = Chart(name="external-secrets", plan=plan)

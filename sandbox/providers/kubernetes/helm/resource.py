@@ -15,8 +15,6 @@ from pulumi.provider.experimental.provider import (
     DeleteRequest,
     DiffRequest,
     DiffResponse,
-    PropertyDiff,
-    PropertyDiffKind,
     ReadRequest,
     ReadResponse,
     UpdateRequest,
@@ -82,19 +80,10 @@ class Releases:
     async def diff(self, request: DiffRequest) -> DiffResponse:
         old = {name: value for name, value in plain_map(request.old_state).items() if name not in COMPUTED}
         new = plain_map(request.new_inputs)
-        detailed: dict[str, PropertyDiff] = {}
-        replaces = set()
-        for path, change in diffs.differences(old, new):
-            dotted = diffs.dotted(path)
-            if any(dotted == name or dotted.startswith((f"{name}.", f"{name}[")) for name in request.ignore_changes):
-                continue
-            replace = diffs.touches(path, REPLACING)
-            detailed[dotted] = PropertyDiff(PropertyDiffKind[change + ("_REPLACE" if replace else "")], input_diff=True)
-            if replace:
-                replaces.add(dotted)
+        detailed, replaces = diffs.detailed(old, new, REPLACING, request.ignore_changes)
         return DiffResponse(
             changes=bool(detailed),
-            replaces=sorted(replaces),
+            replaces=replaces,
             diffs=sorted({dotted.split(".")[0].split("[")[0] for dotted in detailed}),
             detailed_diff=detailed,
             # Roles of the whole cluster have the same names in both: the old ones go first.

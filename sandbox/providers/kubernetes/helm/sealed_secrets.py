@@ -14,7 +14,7 @@ from sandbox.providers.kubernetes.helm.chart import RBAC, Chart, Naming, Plan, R
 from sandbox.providers.kubernetes.helm.values import Values
 from sandbox.servers.controllers import ControllerSpec
 
-APP_VERSION = "0.27.1"
+APP_VERSION = "0.27.1"  # of the controller that runs here, whatever version the release names
 # The chart's value, the controller's argument, and what the chart says where the value is absent.
 _TEXT_ARGUMENTS = {
     "keyrenewperiod": "--key-renew-period",
@@ -142,9 +142,4 @@ def _rbac(naming: Naming, values: Values, account: str) -> list[dict[str, Any]]:
     return found
 
 
-CHART = Chart(
-    name="sealed-secrets",
-    app_version=APP_VERSION,
-    repository="https://bitnami-labs.github.io/sealed-secrets",
-    plan=plan,
-)
+CHART = Chart(name="sealed-secrets", plan=plan)

@@ -97,4 +97,4 @@ def _environment(values: Values) -> dict[str, str]:
     return found
 
 
-CHART = Chart(name="vault", app_version=APP_VERSION, repository="https://helm.releases.hashicorp.com", plan=plan)
+CHART = Chart(name="vault", plan=plan)
