@@ -16,7 +16,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-os.environ["MOTO_ACCOUNT_ID"] = "123456789012"
+from sandbox.servers.aws.server import ACCOUNT, CLUSTER, CREDENTIALS
+
+os.environ["MOTO_ACCOUNT_ID"] = ACCOUNT  # before moto is imported
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
@@ -24,7 +26,6 @@ from werkzeug.serving import make_server
 from sandbox.servers.aws import backends
 from sandbox.servers.aws.gateway import SERVICES, Gateway
 from sandbox.servers.aws.oidc import Tokens
-from sandbox.servers.aws.server import CLUSTER, CREDENTIALS
 from sandbox.servers.aws.snapshot import Snapshot, SnapshotUnreadable
 from sandbox.servers.files import private_write
 

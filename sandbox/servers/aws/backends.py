@@ -13,8 +13,8 @@ from moto.kms import models as kms_models
 from moto.secretsmanager.models import FakeSecret, secretsmanager_backends
 from moto.sts.models import sts_backends
 
-ACCOUNT = "123456789012"
-REGION = "us-east-1"
+from sandbox.servers.aws.server import ACCOUNT as ACCOUNT  # as this module's own, for its users
+from sandbox.servers.aws.server import REGION as REGION
 
 BACKENDS = {
     "iam": iam_backends,

@@ -6,7 +6,6 @@ Source: the "IAM JSON policy elements: Condition operators" and "multivalued con
 from __future__ import annotations
 
 import datetime
-import fnmatch
 import functools
 import ipaddress
 import re
@@ -36,7 +35,7 @@ def arn_like(pattern: str, value: str) -> bool:
     """Like ``like``, each of an ARN's six parts by itself."""
     wanted, parts = pattern.split(":", 5), value.split(":", 5)
     if len(wanted) != 6 or len(parts) != 6:
-        return fnmatch.fnmatchcase(value, pattern) if pattern == "*" else False
+        return pattern == "*"
     return all(like(one, part) for one, part in zip(wanted, parts, strict=True))
 
 
