@@ -108,7 +108,9 @@ class Planner:
     def _new(self, goal: Goal, urn: str, old: Resource | None) -> Resource:
         deployment = self.deployment
         unfit: list[str] = []
-        inputs = goal.inputs if old is None else paths.with_ignored(goal.inputs, old.inputs, goal.ignore_changes, unfit)
+        inputs = goal.inputs
+        if old is not None and goal.custom:  # a component has no changes to ignore
+            inputs = paths.with_ignored(inputs, old.inputs, goal.ignore_changes, unfit)
         if unfit:
             named = ", ".join(map(repr, unfit))
             deployment.tell(

@@ -119,7 +119,7 @@ class Codec:
 
     def _dump_value(self, urn: str, value: Any) -> Any:
         if isinstance(value, Secret):
-            plaintext = json.dumps(self._plain(value.value), separators=(",", ":"), sort_keys=True)
+            plaintext = json.dumps(self._dump_value(urn, value.value), separators=(",", ":"), sort_keys=True)
             key = (urn, plaintext)
             if key not in self._ciphertexts:
                 self._ciphertexts[key] = self.crypter.encrypt(plaintext)
@@ -128,16 +128,6 @@ class Codec:
             return {key: self._dump_value(urn, item) for key, item in value.items()}
         if isinstance(value, list):
             return [self._dump_value(urn, item) for item in value]
-        return value
-
-    def _plain(self, value: Any) -> Any:
-        # A secret within a secret needs no mark of its own.
-        if isinstance(value, Secret):
-            return self._plain(value.value)
-        if isinstance(value, dict):
-            return {key: self._plain(item) for key, item in value.items()}
-        if isinstance(value, list):
-            return [self._plain(item) for item in value]
         return value
 
     def load(self, data: Mapping[str, Any]) -> Resource:
@@ -159,7 +149,7 @@ class Codec:
                     return Secret(self._load_value(urn, json.loads(value["plaintext"])))
                 plaintext = self.crypter.decrypt(value["ciphertext"])
                 self._ciphertexts[(urn, plaintext)] = value["ciphertext"]
-                return Secret(json.loads(plaintext))
+                return Secret(self._load_value(urn, json.loads(plaintext)))
             return {key: self._load_value(urn, item) for key, item in value.items()}
         if isinstance(value, list):
             return [self._load_value(urn, item) for item in value]

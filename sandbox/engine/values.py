@@ -163,6 +163,10 @@ def _signed(fields: dict[str, Any]) -> Any:
         return Secret(value) if fields.get("secret") else value
     if signature == ASSET and "hash" not in fields:
         fields["hash"] = _hash(fields)
+    if signature == RESOURCE:  # an ID that is not known yet is empty, and so is a version that is not given
+        fields.setdefault("packageVersion", "")
+        if fields.get("id") == UNKNOWN:
+            fields["id"] = ""
     return fields
 
 
@@ -203,7 +207,8 @@ def _into(target: Any, value: Any) -> None:
         fields = target.struct_value.fields
         target.struct_value.SetInParent()
         for key, item in value.items():
-            _into(fields[key], item)
+            if item or key != "packageVersion" or value.get(SIGNATURE) != RESOURCE:
+                _into(fields[key], item)
     else:
         target.list_value.SetInParent()
         values = target.list_value.values
@@ -236,7 +241,7 @@ def _special(fields: Mapping[str, Any]) -> Any:
         return ResourceReference(
             fields["urn"],
             None if identifier is None else PropertyValue(identifier),
-            fields.get("packageVersion"),
+            fields.get("packageVersion") or None,
         )
     plain = {key: item for key, item in fields.items() if key != "hash"}
     struct = to_struct({"it": plain}).fields["it"]

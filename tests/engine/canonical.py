@@ -12,7 +12,7 @@ from sandbox.engine import Result, Secret, Step
 from sandbox.engine.events import kinds
 from sandbox.engine.secrets import Crypter
 from sandbox.engine.state import Codec, crypter_of, load, read_document
-from sandbox.engine.values import SECRET, SIGNATURE, unwrap
+from sandbox.engine.values import SECRET, SIGNATURE
 
 ANYTHING = "[secret]"
 _LEFT_OUT = {"created", "modified", "sourcePosition", "stackTrace", "ignoreChanges", "replaceOnChanges"}
@@ -22,7 +22,7 @@ _LISTS = {"dependencies", "additionalSecretOutputs", "aliases"}
 def value(item: Any) -> Any:
     """An engine's value as the recordings write it."""
     if isinstance(item, Secret):
-        return {SIGNATURE: SECRET, "plaintext": unwrap(item.value)}
+        return {SIGNATURE: SECRET, "plaintext": value(item.value)}
     if isinstance(item, dict):
         return {key: value(inner) for key, inner in item.items()}
     if isinstance(item, list):
@@ -34,7 +34,7 @@ def recorded(item: Any) -> Any:
     """A recorded value with its secrets' texts decoded."""
     if isinstance(item, dict):
         if item.get(SIGNATURE) == SECRET:
-            return {SIGNATURE: SECRET, "plaintext": json.loads(item["plaintext"])}
+            return {SIGNATURE: SECRET, "plaintext": recorded(json.loads(item["plaintext"]))}
         return {key: recorded(inner) for key, inner in item.items()}
     if isinstance(item, list):
         return [recorded(inner) for inner in item]
