@@ -61,7 +61,7 @@ class Cluster:
         """The CRD, the service account and its rights: what the chart makes besides the deployment."""
         for path in sorted(go.crds("sealed-secrets").rglob("*.yaml")):
             self.kubectl("apply", "--server-side", "-f", str(path))
-        self.kubectl("wait", "--for=condition=Established", "crd/sealedsecrets.bitnami.com", "--timeout=120s")
+        until("the CRD is established", self._established)
         sealed = {"apiGroups": ["bitnami.com"], "resources": ["sealedsecrets"], "verbs": ["get", "list", "watch"]}
         status = {"apiGroups": ["bitnami.com"], "resources": ["sealedsecrets/status"], "verbs": ["update"]}
         everything = ["get", "list", "create", "update", "delete", "watch"]
@@ -85,6 +85,12 @@ class Cluster:
                 "subjects": [{"kind": "ServiceAccount", "name": NAME, "namespace": NAMESPACE}],
             },
         )
+
+    def _established(self) -> bool:
+        """Asked here, for `kubectl wait` fails over a definition that has no conditions yet."""
+        definition = json.loads(self.kubectl("get", "crd", "sealedsecrets.bitnami.com", "-o", "json"))
+        conditions = (definition.get("status") or {}).get("conditions") or []
+        return any(one["type"] == "Established" and one["status"] == "True" for one in conditions)
 
     @contextmanager
     def service(self, port: int) -> Iterator[None]:
@@ -174,7 +180,7 @@ class Controller:
             return False
 
     def certificate(self) -> str:
-        return httpx.get(f"{self.url}/v1/cert.pem", trust_env=False).raise_for_status().text
+        return httpx.get(f"{self.url}/v1/cert.pem", trust_env=False, timeout=60).raise_for_status().text
 
     def renew_key(self) -> None:
         """What the key period does, now: the controller takes SIGUSR1 for it. Certificates are ordered by whole seconds."""
