@@ -6,7 +6,7 @@ import asyncio
 import json
 import uuid
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -132,16 +132,22 @@ def deny(action: str | list[str], resource: str = "*", **more: Any) -> dict[str,
 def started(state_dir: Path, issuer: Issuer, ca_file: Path) -> Cloud:
     kubernetes = Kubernetes(server=issuer.url, ca_file=str(ca_file), kubeconfig="", issuer=issuer.url)
     server = AwsServer(private_folder(state_dir), Ports(private_folder(state_dir)), kubernetes)
-
     return Cloud(server, asyncio.run(server.start()), issuer, state_dir)
 
 
-@pytest.fixture(scope="session")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    """One server for the session; it ends with this process, however that ends."""
+@contextmanager
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """A server and its issuer; they end with this process, however that ends."""
     made = authority(private_folder(tmp_path_factory.mktemp("pki")))
     issuer = Issuer(made)
     found = started(tmp_path_factory.mktemp("aws"), issuer, made.certificate_file)
     yield found
     asyncio.run(found.server.process.stop())
     issuer.close()
+
+
+@pytest.fixture(scope="session")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """One server for the session."""
+    with running(tmp_path_factory) as found:
+        yield found

@@ -43,7 +43,7 @@ def api(sandbox_endpoints: Endpoints) -> Iterator[httpx.Client]:
             file.write_bytes(base64.b64decode(data) if data else Path(user[name]).read_bytes())
             files.append(file)
         context.load_cert_chain(*files)
-    with httpx.Client(base_url=kubernetes.server, verify=context, trust_env=False) as client:
+    with httpx.Client(base_url=kubernetes.server, verify=context, trust_env=False, timeout=60) as client:
         yield client
 
 
@@ -140,7 +140,8 @@ def test_pod_identity_knows_the_cluster_and_its_pods(
         clusterName="sandbox", namespace=namespace, serviceAccount="app", roleArn=role
     )
     web_token = token(api, namespace, "app", audience="pods.eks.amazonaws.com")
-    found = httpx.get(f"{aws.endpoint_url}/v1/credentials", headers={"Authorization": web_token}).json()
+    headers = {"Authorization": web_token}
+    found = httpx.get(f"{aws.endpoint_url}/v1/credentials", headers=headers, timeout=60).json()
     session = Session(aws.endpoint_url, found["AccessKeyId"], found["SecretAccessKey"], found["Token"])
     assert (
         f"assumed-role/{role.rpartition('/')[2]}/eks-sandbox-app-" in session.client("sts").get_caller_identity()["Arn"]
@@ -155,5 +156,6 @@ def test_the_cluster_that_eks_describes_is_the_sandboxs(sandbox_endpoints: Endpo
     assert found["identity"]["oidc"]["issuer"] == sandbox_endpoints.kubernetes.issuer
     authority = base64.b64decode(found["certificateAuthority"]["data"]).decode()
     context = ssl.create_default_context(cadata=authority)
-    keys = httpx.get(f"{found['identity']['oidc']['issuer']}/openid/v1/jwks", verify=context, trust_env=False)
+    address = f"{found['identity']['oidc']['issuer']}/openid/v1/jwks"
+    keys = httpx.get(address, verify=context, trust_env=False, timeout=60)
     assert json.loads(keys.text)["keys"]

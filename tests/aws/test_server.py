@@ -18,9 +18,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from sandbox.servers.aws import admin
-from sandbox.servers.files import private_folder
-from tests.aws.fixtures import ACCOUNT, REGION, Cloud, Session, allow, started
-from tests.aws.issuer import Issuer, authority
+from tests.aws.fixtures import ACCOUNT, REGION, Cloud, Session, allow, running
 
 SUBJECT = "system:serviceaccount:production:app"
 READ = "secretsmanager:GetSecretValue"
@@ -36,12 +34,8 @@ def until(holds: Callable[[], bool], seconds: float = 60) -> None:
 @pytest.fixture
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     """A server for one test, which may stop and kill it."""
-    made = authority(private_folder(tmp_path_factory.mktemp("pki")))
-    issuer = Issuer(made)
-    found = started(tmp_path_factory.mktemp("aws"), issuer, made.certificate_file)
-    yield found
-    asyncio.run(found.server.process.stop())
-    issuer.close()
+    with running(tmp_path_factory) as found:
+        yield found
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
@@ -127,7 +121,7 @@ def test_a_service_can_be_throttled_by_the_administrator_only(cloud: Cloud) -> N
     assert session.client("secretsmanager", attempts=3).get_secret_value(SecretId=secret)["SecretString"] == "value"
     stranger = Session(session.url, session.key, session.secret, session.token)
     body = {"service": "secretsmanager", "requests": 5}
-    assert httpx.post(f"{stranger.url}/_sandbox/throttle", json=body).status_code == 403
+    assert httpx.post(f"{stranger.url}/_sandbox/throttle", json=body, timeout=60).status_code == 403
 
 
 def test_stages_move_and_the_default_follows_them(cloud: Cloud) -> None:
@@ -273,7 +267,7 @@ def test_pod_identity_gives_a_pod_its_role_with_the_tags_of_eks(cloud: Cloud) ->
 
     def ask(namespace: str, account: str = "pod", audience: str = "pods.eks.amazonaws.com") -> httpx.Response:
         token = cloud.issuer.token(f"system:serviceaccount:{namespace}:{account}", audience=audience)
-        return httpx.get(f"{cloud.aws.endpoint_url}/v1/credentials", headers={"Authorization": token})
+        return httpx.get(f"{cloud.aws.endpoint_url}/v1/credentials", headers={"Authorization": token}, timeout=60)
 
     try:
         found = ask("production").json()

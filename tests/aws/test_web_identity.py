@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 
 import pytest
 from botocore.exceptions import ClientError
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from sandbox.servers.aws.oidc import REFETCH_PAUSE
 from sandbox.servers.certificates import Authority
 from tests.aws.fixtures import Cloud, allow
 from tests.aws.issuer import Issuer
@@ -108,13 +110,11 @@ def test_a_renewed_signing_key_is_found(cloud: Cloud) -> None:
     before = cloud.issuer.key, cloud.issuer.key_id
     cloud.issuer.key, cloud.issuer.key_id = rsa.generate_private_key(65537, 2048), uuid.uuid4().hex
     try:
-        import time
-
-        time.sleep(2.1)  # the pause between two fetches
+        time.sleep(REFETCH_PAUSE + 0.1)
         cloud.assume(role, cloud.issuer.token(SUBJECT))
     finally:
         cloud.issuer.key, cloud.issuer.key_id = before
-        time.sleep(2.1)
+        time.sleep(REFETCH_PAUSE + 0.1)
 
 
 def test_a_role_that_does_not_exist_is_refused_as_one_that_does_not_trust(cloud: Cloud) -> None:

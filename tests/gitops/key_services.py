@@ -35,6 +35,7 @@ class KeyServices:
             base_url=f"{self.endpoint.address}/v1/",
             headers={"X-Vault-Token": self.endpoint.token},
             verify=ssl.create_default_context(cafile=self.endpoint.ca_file),
+            timeout=60,
             trust_env=False,
         )
         self._age_file = state_dir / "sops-age-key.txt"

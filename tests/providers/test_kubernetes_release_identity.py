@@ -115,7 +115,7 @@ def test_the_injector_of_the_vault_chart_runs_an_agent_for_an_annotated_workload
     provider: KubernetesProvider, cluster: Endpoints
 ) -> None:
     value = uuid.uuid4().hex
-    vault = hvac.Client(url=cluster.vault.address, token=cluster.vault.token, verify=cluster.vault.ca_file)
+    vault = hvac.Client(url=cluster.vault.address, token=cluster.vault.token, verify=cluster.vault.ca_file, timeout=60)
     vault.sys.enable_secrets_engine("kv", path="kv", options={"version": "1"})
     vault.secrets.kv.v1.create_or_update_secret("web", {"password": value}, mount_point="kv")
     vault.sys.create_or_update_policy("web", 'path "kv/web" { capabilities = ["read"] }')

@@ -166,7 +166,7 @@ def test_an_external_secret_is_read_from_vault_with_the_workloads_own_identity(
     operator: Driven, cluster: Endpoints
 ) -> None:
     name, value = f"app-{uuid.uuid4().hex[:6]}", uuid.uuid4().hex
-    vault = hvac.Client(url=cluster.vault.address, token=cluster.vault.token, verify=cluster.vault.ca_file)
+    vault = hvac.Client(url=cluster.vault.address, token=cluster.vault.token, verify=cluster.vault.ca_file, timeout=60)
     vault.sys.enable_secrets_engine("kv", path="kv", options={"version": "2"})
     vault.secrets.kv.v2.create_or_update_secret(name, {"password": value}, mount_point="kv")
     vault.sys.create_or_update_policy(name, f'path "kv/data/{name}" {{ capabilities = ["read"] }}')
@@ -275,7 +275,7 @@ def test_a_sealed_secret_is_opened(sealed: Driven, cluster: Endpoints) -> None:
     service = json.loads(kubectl(cluster, "get", "svc", "sealed-secrets-controller", "-n", "kube-system", "-o", "json"))
     assert service["metadata"]["annotations"]["strongroom.sandbox/url"] == url
     certificate = Path(cluster.state_dir) / "certificate.pem"
-    certificate.write_bytes(httpx.get(f"{url}/v1/cert.pem").raise_for_status().content)
+    certificate.write_bytes(httpx.get(f"{url}/v1/cert.pem", timeout=60).raise_for_status().content)
     value = uuid.uuid4().hex
     metadata = {"name": "opened", "namespace": "default"}
     plain = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": {"k": value}}

@@ -71,9 +71,19 @@ def served() -> Iterator[Callable[..., Any]]:
         channel.close()
     for process in processes:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
         assert process.stdout is not None
         process.stdout.close()
+
+
+def login(cloud: Cloud) -> dict[str, str]:
+    """The environment in which the aws provider finds the AWS server, as its administrator."""
+    return {
+        "AWS_ENDPOINT_URL": cloud.aws.endpoint_url,
+        "AWS_ACCESS_KEY_ID": cloud.aws.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": cloud.aws.secret_access_key,
+        "AWS_REGION": REGION,
+    }
 
 
 def urn(kind: str) -> str:
@@ -87,13 +97,7 @@ def checked(stub: Any, kind: str, inputs: dict[str, Any], olds: dict[str, Any] |
 
 
 def test_the_aws_provider_lives_through_a_resource(served: Callable[..., Any], cloud: Cloud) -> None:
-    stub = served(
-        "aws",
-        AWS_ENDPOINT_URL=cloud.aws.endpoint_url,
-        AWS_ACCESS_KEY_ID=cloud.aws.access_key_id,
-        AWS_SECRET_ACCESS_KEY=cloud.aws.secret_access_key,
-        AWS_REGION=REGION,
-    )
+    stub = served("aws", **login(cloud))
     assert stub.GetPluginInfo(empty_pb2.Empty()).version == "7.51.1"
     kind = "aws:iam/role:Role"
     inputs = checked(stub, kind, {"assumeRolePolicy": TRUST})
@@ -120,13 +124,7 @@ def test_the_aws_provider_lives_through_a_resource(served: Callable[..., Any], c
 
 
 def test_a_secret_keeps_its_mark_over_the_wire(served: Callable[..., Any], cloud: Cloud) -> None:
-    stub = served(
-        "aws",
-        AWS_ENDPOINT_URL=cloud.aws.endpoint_url,
-        AWS_ACCESS_KEY_ID=cloud.aws.access_key_id,
-        AWS_SECRET_ACCESS_KEY=cloud.aws.secret_access_key,
-        AWS_REGION=REGION,
-    )
+    stub = served("aws", **login(cloud))
     kind, value, holder = "aws:secretsmanager/secretVersion:SecretVersion", f"v-{uuid.uuid4()}", cloud.secret("x")
     inputs = checked(stub, kind, {"secretId": holder, "secretString": value})
     assert inputs["secretString"] == hidden(value)
@@ -138,13 +136,8 @@ def test_a_secret_keeps_its_mark_over_the_wire(served: Callable[..., Any], cloud
 
 
 def test_errors_are_what_the_server_said_and_name_the_property(served: Callable[..., Any], cloud: Cloud) -> None:
-    stub = served(
-        "aws",
-        AWS_ENDPOINT_URL=cloud.aws.endpoint_url,
-        AWS_ACCESS_KEY_ID="AKIAIOSFODNN7EXAMPLE",
-        AWS_SECRET_ACCESS_KEY="x" * 40,
-        AWS_REGION=REGION,
-    )
+    stranger = {"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY": "x" * 40}
+    stub = served("aws", **{**login(cloud), **stranger})
     kind = "aws:iam/role:Role"
     answer = stub.Check(provider_pb2.CheckRequest(urn=urn(kind), olds=struct({}), news=struct({"nmae": "x"})))
     assert sorted(failure.property for failure in answer.failures) == ["assumeRolePolicy", "nmae"]
@@ -158,13 +151,7 @@ def test_errors_are_what_the_server_said_and_name_the_property(served: Callable[
 
 
 def test_a_function_over_the_wire(served: Callable[..., Any], cloud: Cloud) -> None:
-    stub = served(
-        "aws",
-        AWS_ENDPOINT_URL=cloud.aws.endpoint_url,
-        AWS_ACCESS_KEY_ID=cloud.aws.access_key_id,
-        AWS_SECRET_ACCESS_KEY=cloud.aws.secret_access_key,
-        AWS_REGION=REGION,
-    )
+    stub = served("aws", **login(cloud))
     answer = stub.Invoke(
         provider_pb2.InvokeRequest(tok="aws:index/getCallerIdentity:getCallerIdentity", args=struct({}))
     )

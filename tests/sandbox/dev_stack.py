@@ -59,7 +59,6 @@ class Run:
 
     code: int
     output: str
-    seconds: float
     steps: list[dict[str, Any]] = field(default_factory=list)
     summary: dict[str, Any] = field(default_factory=dict)
 
@@ -107,10 +106,12 @@ class DevStack:
             text=True,
         )
 
-    def finish(self, process: subprocess.Popen[str], began: float, deadline: float = 240) -> Run:
-        output, _ = process.communicate(timeout=deadline)
+    def run(self, action: str, config: Mapping[str, Any] | None = None) -> Run:
+        """Run to the end, whatever that is."""
+        process = self.start(action, config)
+        output, _ = process.communicate(timeout=240)
         self.said.append(output)
-        run = Run(process.returncode, output, time.monotonic() - began)
+        run = Run(process.returncode, output)
         for line in output.splitlines():
             try:
                 told = json.loads(line)
@@ -121,11 +122,6 @@ class DevStack:
             elif "summary" in told:
                 run.summary = told["summary"]
         return run
-
-    def run(self, action: str, config: Mapping[str, Any] | None = None) -> Run:
-        """Run to the end, whatever that is."""
-        began = time.monotonic()
-        return self.finish(self.start(action, config), began)
 
     def plain(self, action: str) -> str:
         """What a run says to people, instead of JSON."""
@@ -239,7 +235,7 @@ def eventually(what: str, probe: Callable[[], T | None], seconds: float) -> T:
 def logs_in(url: str) -> bool:
     """Whether a DATABASE_URL logs in as the user that it names."""
     try:
-        with psycopg.connect(url, connect_timeout=5) as connection:
+        with psycopg.connect(url, connect_timeout=60) as connection:
             row = connection.execute("SELECT current_user").fetchone()
     except psycopg.OperationalError:
         return False

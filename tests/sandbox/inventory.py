@@ -36,7 +36,7 @@ def client(dev: DevStack, service: str) -> Any:
 def vault(dev: DevStack) -> Any:
     """The administrator's client of Vault."""
     endpoint = dev.endpoints.vault
-    return hvac.Client(url=endpoint.address, token=endpoint.token, verify=endpoint.ca_file)
+    return hvac.Client(url=endpoint.address, token=endpoint.token, verify=endpoint.ca_file, timeout=60)
 
 
 def _listed(api: Any, path: str) -> list[str]:

@@ -20,7 +20,7 @@ ISSUED_FOR_API = "https://kubernetes.default.svc"
 
 
 def vault_login(dev: DevStack, token: str) -> Any:
-    api = hvac.Client(url=dev.endpoints.vault.address, verify=dev.endpoints.vault.ca_file)
+    api = hvac.Client(url=dev.endpoints.vault.address, verify=dev.endpoints.vault.ca_file, timeout=60)
     api.auth.kubernetes.login(role=ROLE, jwt=token)
     return api
 

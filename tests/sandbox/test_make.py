@@ -109,7 +109,7 @@ def test_up_ends_with_what_runs_what_was_delivered_and_what_to_try(page: str) ->
     assert 'eval "$(make -s env)"' in rest
 
 
-def test_a_second_up_of_an_unchanged_stack_is_quick_and_changes_nothing(sandbox: Sandbox, page: str) -> None:
+def test_a_second_up_of_an_unchanged_stack_changes_nothing(sandbox: Sandbox, page: str) -> None:
     done = sandbox.command("up")
     assert done.returncode == 0
     summary = next(line for line in done.stdout.splitlines() if line.startswith("ok:"))

@@ -30,7 +30,7 @@ def anyone(sandbox_endpoints: Endpoints) -> Iterator[httpx.Client]:
     """A client without a login."""
     kubernetes = sandbox_endpoints.kubernetes
     context = ssl.create_default_context(cafile=kubernetes.ca_file)
-    with httpx.Client(base_url=kubernetes.server, verify=context, trust_env=False) as client:
+    with httpx.Client(base_url=kubernetes.server, verify=context, trust_env=False, timeout=60) as client:
         yield client
 
 

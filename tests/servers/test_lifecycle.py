@@ -25,7 +25,7 @@ from tests.servers import own
 
 
 def client(vault: Vault) -> hvac.Client:
-    return hvac.Client(url=vault.address, token=vault.token, verify=vault.ca_file)
+    return hvac.Client(url=vault.address, token=vault.token, verify=vault.ca_file, timeout=60)
 
 
 def login(postgres: Postgres, user: str = "", password: str = "") -> psycopg.Connection:

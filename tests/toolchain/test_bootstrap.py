@@ -79,7 +79,7 @@ def test_a_set_up_that_is_ended_takes_the_build_with_it(tmp_path: Path, sent: si
             start_new_session=True,
         ) as process:
             try:
-                silent.settimeout(30)
+                silent.settimeout(60)
                 connection, _ = silent.accept()
                 store = Store.of(go.store().pins, tmp_path)
                 status = store.read_status()
@@ -89,7 +89,7 @@ def test_a_set_up_that_is_ended_takes_the_build_with_it(tmp_path: Path, sent: si
                     os.killpg(process.pid, sent)  # as a terminal does
                 else:
                     process.kill()
-                assert process.wait(30) == code
+                assert process.wait(60) == code
                 until(lambda: not status.alive())
                 connection.close()
             finally:
