@@ -57,7 +57,7 @@ def prepare(endpoints: Endpoints) -> None:
     command = [str(wheel_binary("sops")), "encrypt", "--age", str(identity.to_public())]
     command += ["--input-type", "yaml", "--output-type", "yaml", "--filename-override", file.name]
     done = subprocess.run(
-        command, input=yaml.safe_dump(content), capture_output=True, text=True, check=False, timeout=30
+        command, input=yaml.safe_dump(content), capture_output=True, text=True, check=False, timeout=60
     )
     if done.returncode != 0:
         raise RuntimeError(f"sops could not write {file}: {done.stderr.strip()[:300]}")

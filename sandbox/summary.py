@@ -97,7 +97,7 @@ def secret_keys(endpoints: Endpoints, namespace: str, name: str) -> list[str]:
         "KUBECONFIG": endpoints.kubernetes.kubeconfig,
         "KUBECACHEDIR": str(Path(endpoints.state_dir) / "kube-cache"),
     }
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=30)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
     if done.returncode != 0 or not done.stdout.strip():
         return []
     return sorted(json.loads(done.stdout).get("data") or {})

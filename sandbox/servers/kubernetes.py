@@ -26,7 +26,7 @@ from sandbox.toolchain.paths import wheel_binary
 
 SERVICE_RANGE = "10.96.0.0/16"
 ISSUER_READERS = "system:service-account-issuer-discovery"
-FIRST_ACCOUNT_SECONDS = 20.0
+FIRST_ACCOUNT_SECONDS = 60.0
 OPEN_PATHS = ("/.well-known/openid-configuration", "/openid/v1/jwks", "/livez", "/readyz")
 # What the stack relies on; the others would make Pods that nothing runs, or look after nodes that do not exist.
 CONTROLLERS = (
@@ -75,9 +75,6 @@ class Etcd:
 
     async def start(self) -> None:
         await self.process.start()
-
-    async def close(self) -> None:
-        await self._client.aclose()
 
 
 class ApiServer:
@@ -154,10 +151,6 @@ class ApiServer:
         if answer.is_error:
             raise ServerFailed(f"kube-apiserver refused ClusterRoleBinding {name}: {answer.text[:300]}")
 
-    async def close(self) -> None:
-        self._pods.close()
-        await self._client.aclose()
-
 
 class ControllerManager:
     """kube-controller-manager with the controllers of ``CONTROLLERS``, each with its own service account."""
@@ -208,10 +201,6 @@ class ControllerManager:
             f"kube-controller-manager made no service account within {FIRST_ACCOUNT_SECONDS:.0f} s; the end of its log:\n"
             f"{tail(self.process.log)}"
         )
-
-    async def close(self) -> None:
-        await self._client.aclose()
-        await self._admin.aclose()
 
 
 def client(authority: Authority, name: str, address: str) -> httpx.AsyncClient:

@@ -17,7 +17,7 @@ import psutil
 from sandbox.servers.files import private_write
 
 FILE = "processes.json"
-PATIENCE = 5.0  # seconds in which they end by themselves
+PATIENCE = 30.0  # seconds in which they end by themselves
 
 
 class Record:

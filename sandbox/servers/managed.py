@@ -74,7 +74,6 @@ class ManagedProcess:
         self.address = address
         self.state = "stopped"
         self.started_at = 0.0
-        self.seconds_to_ready = 0.0
         self.on_start: Callable[[int], None] = lambda _pid: None
         self.on_end: Callable[[int], None] = lambda _pid: None
         self.on_crash: Callable[[ManagedProcess], None] = lambda _process: None
@@ -123,7 +122,6 @@ class ManagedProcess:
             if process.poll() is not None:
                 break
             if await self._ready():
-                self.seconds_to_ready = time.monotonic() - began
                 self.state = "ready"
                 return
             await asyncio.sleep(0.05)

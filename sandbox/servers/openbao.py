@@ -20,7 +20,7 @@ from sandbox.servers.files import Ports, private_folder, private_write
 from sandbox.servers.managed import ManagedProcess
 from sandbox.toolchain.paths import wheel_binary
 
-ACTIVE_SECONDS = 30.0  # from unsealed to having elected itself
+ACTIVE_SECONDS = 60.0  # from unsealed to having elected itself
 SEALED_CODES = (200, 429, 472, 473, 501, 503)  # sys/health: it answers, in whatever state
 
 
@@ -126,9 +126,6 @@ class OpenBao:
             raise ServerFailed(f"vault refused {path}: HTTP {answer.status_code} {answer.text.strip()}")
         result: dict[str, Any] = answer.json()
         return result
-
-    async def close(self) -> None:
-        await self._client.aclose()
 
 
 def seal(state_dir: Path, vault: Vault) -> None:

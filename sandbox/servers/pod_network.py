@@ -46,10 +46,6 @@ class PodNetwork:
             context.verify_mode = ssl.CERT_REQUIRED
             self._server = await asyncio.start_server(_serve, "127.0.0.1", self._port, ssl=context)
 
-    def close(self) -> None:
-        if self._server is not None:
-            self._server.close()
-
 
 async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     try:

@@ -74,6 +74,3 @@ class AwsServer:
             access_key_id=made["id"],
             secret_access_key_file=str(secret),
         )
-
-    async def close(self) -> None:
-        """Nothing is left open; here for the shape that all servers have."""
