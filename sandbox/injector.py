@@ -35,6 +35,8 @@ from sandbox.providers.kubernetes.api import Api, Kind
 from sandbox.providers.kubernetes.errors import KubernetesError
 from sandbox.providers.kubernetes.kubeconfig import load
 from sandbox.providers.loopback import require_loopback
+from sandbox.servers.files import private_write
+from sandbox.servers.tokens import FRESH, SHORTEST
 
 KINDS = (
     Kind("apps/v1", "Deployment", "deployments", True),
@@ -43,7 +45,6 @@ KINDS = (
     Kind("batch/v1", "Job", "jobs", True),
 )
 TOKEN_SECONDS = 3600  # what the kubelet asks for where a volume says nothing
-FRESH = 0.8  # of its life, after which a token is replaced, as the kubelet does
 RESYNC_SECONDS = 300
 BACKOFF_SECONDS = (1.0, 2.0, 4.0, 8.0, 10.0)
 STOP_SECONDS = 10.0
@@ -292,16 +293,13 @@ class Injector:
 
     def _renew_token(self, pod: Pod) -> None:
         account = Kind("v1", "ServiceAccount", "serviceaccounts", True).path(pod.namespace, pod.wanted.service_account)
-        spec: dict[str, Any] = {"expirationSeconds": max(pod.wanted.token_seconds, 600)}
+        spec: dict[str, Any] = {"expirationSeconds": max(pod.wanted.token_seconds, SHORTEST)}
         if pod.wanted.audience is not None:
             spec["audiences"] = [pod.wanted.audience]
         body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
         answer = self._api.request("POST", f"{account}/token", body=body)
         pod.token_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        new = pod.token_file.with_suffix(".new")
-        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as file:
-            file.write(answer["status"]["token"])
-        new.replace(pod.token_file)
+        private_write(pod.token_file, answer["status"]["token"])
         pod.token_until = time.time() + spec["expirationSeconds"] * FRESH
 
     # -- endings -----------------------------------------------------------------------------------------------------
