@@ -8,11 +8,11 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import pulumi
 from pulumi.runtime import config as runtime_config
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from components.aws.account import AwsAccountArgs
@@ -113,10 +113,6 @@ class WorkloadEntry(_Model):
         return [WorkloadSecretArgs(**secret.given()) for secret in self.secrets]  # type: ignore[typeddict-item]
 
 
-def _list_of(model: Any) -> Any:
-    return Annotated[list[model], BeforeValidator(_structured)]
-
-
 class StackConfig(_Model):
     """Every key of a stack; `Pulumi.yaml` says what each means. An empty text means that an optional one is not given."""
 
@@ -128,7 +124,7 @@ class StackConfig(_Model):
     immediate_secret_deletion: bool
     cluster_issuer: str
     oidc_provider: OidcProviderMode
-    namespaces: Annotated[list[str], BeforeValidator(_structured)]
+    namespaces: list[str]
     operator_replicas: int
     injector_replicas: int
     sealing_certificate: str

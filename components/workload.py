@@ -11,6 +11,7 @@ from components.aws.irsa_role import IrsaRole
 from components.aws.secret_reader import grant_read
 from components.errors import ArgumentError
 from components.kubernetes.external_secrets import (
+    STATIC_REFRESH,
     DatabaseExternalSecret,
     KvExternalSecret,
     SecretsManagerExternalSecret,
@@ -323,7 +324,7 @@ class Workload(pulumi.ComponentResource):
                 "secret_name": secret["name"],
                 "store_name": store.store_name,
                 "key": str(self._kv_path(secret)),
-                "refresh_interval": secret.get("refresh_interval", "15m"),
+                "refresh_interval": secret.get("refresh_interval", STATIC_REFRESH),
                 "wait": value is not None,
             },
             self._after(value),
@@ -340,7 +341,7 @@ class Workload(pulumi.ComponentResource):
                 "secret_name": secret["name"],
                 "store_name": store.store_name,
                 "key": secret["aws_secret"],
-                "refresh_interval": secret.get("refresh_interval", "15m"),
+                "refresh_interval": secret.get("refresh_interval", STATIC_REFRESH),
                 "wait": bool(secret.get("generate")),
             },
             self._after(stored.get(secret["name"])),

@@ -107,9 +107,9 @@ class AwsSecretStore(pulumi.ComponentResource):
         self.register_outputs({"storeName": self.store_name})
 
 
-def waiting(condition: str = "condition=Ready") -> dict[str, str]:
-    """Annotations with which `up` waits until the object is what it promises, and fails with its own message if not."""
-    return {"pulumi.com/waitFor": condition, "pulumi.com/timeoutSeconds": str(WAIT_SECONDS)}
+def waiting() -> dict[str, str]:
+    """Annotations with which `up` waits until the object is ready, and fails with its own message if it is not."""
+    return {"pulumi.com/waitFor": "condition=Ready", "pulumi.com/timeoutSeconds": str(WAIT_SECONDS)}
 
 
 def _store(

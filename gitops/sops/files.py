@@ -19,7 +19,6 @@ from gitops.errors import GitOpsError, SopsCommandError
 from gitops.sops.rules import CONFIG, load
 from gitops.writing import write, write_all
 
-RECIPIENT_KINDS = ("age", "kms", "hc-vault-transit")
 NOT_CHANGED = 200  # sops's exit code for an editor that left the file as it was
 
 
