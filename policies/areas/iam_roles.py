@@ -46,7 +46,7 @@ def _beside(role: Resource, prop: str, others: Sequence[Resource]) -> Iterator[t
 
 def _attaches(attachment: Resource, role: Resource) -> bool:
     """Whether the role is in the list of a PolicyAttachment."""
-    names = {role.asked.get("name"), role.props.get("name"), role.props.get("id")}
+    names = [role.asked.get("name"), role.props.get("name"), role.props.get("id")]
     return role.urn in attachment.depends.get("roles", ()) or any(
         name in names for name in texts(attachment.asked.get("roles"))
     )

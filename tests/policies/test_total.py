@@ -7,7 +7,7 @@ import string
 from collections.abc import Mapping
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pulumi_policy.proxy import unknown_checking_proxy
 
@@ -109,6 +109,7 @@ def shows_no_value(rule: Rule, found: list[str]) -> None:
 
 @quick
 @given(properties(), properties(), trees)
+@example({"roles": ["a"]}, {"name": []}, None)
 def test_every_rule_ends_without_raising_and_shows_no_value(
     props: dict[str, Any], other: dict[str, Any], config: Any
 ) -> None:
