@@ -40,11 +40,11 @@ async def delete_all(deployment: Deployment, registry: Registry, steps: Sequence
 
     What is protected fails, but stops only the deletion of what it needs itself.
     """
-    spared: set[str] = set()
+    spared: set[int] = set()
     for level in _levels(deployment, steps):
         if deployment.stopping.is_set():
             return
-        left = [step for step in level if step.urn not in spared]
+        left = [step for step in level if id(step.old) not in spared]
         if not all(await asyncio.gather(*(_delete(deployment, registry, step) for step in left))):
             return
         for step in left:
@@ -52,12 +52,13 @@ async def delete_all(deployment: Deployment, registry: Registry, steps: Sequence
                 _spare(deployment, step.old, spared)
 
 
-def _spare(deployment: Deployment, resource: Resource, spared: set[str]) -> None:
-    """Add all that the resource needs, directly or not."""
+def _spare(deployment: Deployment, resource: Resource, spared: set[int]) -> None:
+    """Add all that the resource needs, directly or not; not what waits to be deleted under the same URNs."""
     for urn in resource.needs():
-        if urn not in spared and urn in deployment.olds:
-            spared.add(urn)
-            _spare(deployment, deployment.olds[urn], spared)
+        needed = deployment.olds.get(urn)
+        if needed is not None and id(needed) not in spared:
+            spared.add(id(needed))
+            _spare(deployment, needed, spared)
 
 
 def _levels(deployment: Deployment, steps: Sequence[Step]) -> list[list[Step]]:

@@ -1,0 +1,6 @@
+import pulumi
+from pulumi import Output, ResourceOptions, export
+from probe_sdk import *
+a = Thing("a", "v1", shape="n")
+b = Thing("b", a.arn, opts=ResourceOptions(protect=True))
+c = Thing("c", "v1", shape="n", opts=ResourceOptions(depends_on=[b]))
