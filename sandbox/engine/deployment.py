@@ -161,7 +161,9 @@ class Deployment:
     # -- steps ------------------------------------------------------------------------------------------------------
 
     def note(self, step: Step) -> None:
-        """A step that needs no provider: begun and done."""
+        """A step that needs no provider: begun and done. Like any other it does not begin once the run has failed."""
+        if self.stopping.is_set() and not step.error:
+            return
         self._learn(step)
         self.steps.append(step)
         self.audience.step_started(step)

@@ -56,6 +56,11 @@ class Step:
         return urns.is_default_provider(self.urn) or self.op == REMOVE_PENDING_REPLACE
 
     @property
+    def changed(self) -> bool:
+        """Whether the resource was there before and has other outputs now."""
+        return self.old is not None and self.new is not None and self.old.outputs != self.new.outputs
+
+    @property
     def id(self) -> str:
         for resource in (self.new, self.old):
             if resource is not None and resource.id:
@@ -87,10 +92,10 @@ class Result:
 
     @property
     def changes(self) -> dict[str, int]:
-        """How many resources each operation was done to, as the real engine counts."""
+        """How many resources each operation was done to, as the real engine counts: of reads only those that told something new."""
         counts: Counter[str] = Counter()
         for step in self.steps:
-            if not step.error and step.op not in _UNCOUNTED:
+            if not step.error and step.op not in _UNCOUNTED and (step.op != READ or step.changed):
                 counts[step.outcome if step.op == REFRESH else step.op] += 1
         return dict(sorted(counts.items()))
 

@@ -75,6 +75,9 @@ def compare_result(expected: dict[str, Any], result: Result, output: str) -> lis
     wanted = sorted((step["op"], step["urn"]) for step in expected.get("failedSteps", []))
     if wanted != failed and (wanted or result.ok):
         problems.append(f"failed steps {wanted}, got {failed}")
+    counted = {op: count for op, count in (expected.get("changes") or {}).items() if count}
+    if result.ok and counted != result.changes:  # of a run that failed, chance decides how far each thing came
+        problems.append(f"changes {counted}, got {result.changes}")
     problems += [f"the output lacks {text!r}" for text in expected.get("errors", []) if text not in output]
     if "outputs" in expected and not canonical.equal(
         canonical.recorded(expected["outputs"]), canonical.value(result.outputs)
