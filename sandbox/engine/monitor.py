@@ -99,10 +99,13 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
         return resource_pb2.RegisterResourceResponse(urn=resource.urn, id=resource.id, object=to_struct(outputs))
 
     def _inherit(self, goal: Goal, request: Any) -> None:
-        """What a resource does not say of its deletion, its parent says."""
+        """What a resource does not say of its provider and of its deletion, its parent says."""
         parent = self._goals.get(goal.parent)
         if parent is None:
             return
+        package = urns.package_of(goal.type)
+        if parent.provider and urns.package_of(parent.type) == package and not urns.is_provider(goal.type):
+            goal.provider = goal.provider or goal.providers.get(package) or parent.provider
         goal.deleted_with = goal.deleted_with or parent.deleted_with
         if not request.HasField("protect"):
             goal.protect = parent.protect
