@@ -1,6 +1,6 @@
 """The sandbox's commands: ``python -m sandbox up|preview|refresh|destroy|down|env|status|logs|drill|policy``.
 
-Exit codes: 0 done, 1 failed, 2 usage, 130 interrupted.
+Exit codes: 0 done, 1 failed (a run of the stack that was interrupted, too), 2 usage, 130 interrupted before or after such a run.
 """
 
 from __future__ import annotations

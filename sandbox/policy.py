@@ -54,10 +54,10 @@ def check(environment: str, program: Path = stack.ROOT, pack: Path = PACK) -> Re
         folder = Path(name)
         variables = bare_environment(folder)
         own = program.resolve() == stack.ROOT
-        file: Path | None = program / f"Pulumi.{environment}.yaml"
+        files: Sequence[Path] = ()  # the program's own
         drawn: dict[str, str] = {}
         if own and environment == stack.STACK:
-            file = _dev_config(folder, variables)
+            files = _dev_config(folder, variables)
         elif own:
             drawn = {f"{stack.PROJECT}:databasePassword": secrets.token_urlsafe(24)}
         config = pack / "config" / f"{environment}.json"
@@ -68,7 +68,7 @@ def check(environment: str, program: Path = stack.ROOT, pack: Path = PACK) -> Re
                 stack=environment,
                 state=folder / "state.json",
                 providers=offline.PROVIDERS,
-                config_file=file if file and file.exists() else None,
+                config_files=files,
                 secrets=drawn,
                 policy_packs=[pack],
                 policy_pack_configs=[config] if config.exists() else [],
@@ -105,11 +105,11 @@ def bare_environment(folder: Path) -> dict[str, str]:
     }
 
 
-def _dev_config(folder: Path, variables: dict[str, str]) -> Path:
+def _dev_config(folder: Path, variables: dict[str, str]) -> list[Path]:
     endpoints = offline.endpoints(folder)
     variables["SOPS_AGE_KEY_FILE"] = str(repository.age_key_file(endpoints))
     _, certificate = repository.key_pair()
-    return stack.write_config(endpoints, sealing_certificate=certificate.decode())
+    return stack.config_files(endpoints, sealing_certificate=certificate.decode())
 
 
 def _level(violation: Violation) -> str:

@@ -23,6 +23,8 @@ from psycopg import sql
 
 from sandbox import repository
 from sandbox.endpoints import Endpoints
+from sandbox.engine.config import read_yaml
+from sandbox.engine.errors import ConfigError
 from sandbox.engine.secrets import Crypter
 from sandbox.process import die_with_parent, foreground
 from sandbox.providers.vault.client import VaultClient
@@ -94,30 +96,40 @@ def settings(endpoints: Endpoints, sealing_certificate: str) -> dict[str, Any]:
     }
 
 
-def write_config(endpoints: Endpoints, sealing_certificate: str | None = None) -> Path:
-    """The stack's configuration file in the sandbox, made anew: the checkout's, this sandbox's settings, the secret.
+def config_files(endpoints: Endpoints, sealing_certificate: str | None = None) -> list[Path]:
+    """The stack's configuration: the checkout's file and, made anew, one in the sandbox with this sandbox's settings.
 
-    ``sealing_certificate`` is the cluster's where it is left out.
+    The later wins. ``sealing_certificate`` is the cluster's where it is left out.
     $STRONGROOM_STACK_CONFIG names another file in place of the checkout's.
     """
     base = Path(os.environ.get("STRONGROOM_STACK_CONFIG") or ROOT / f"Pulumi.{STACK}.yaml")
     state_dir = Path(endpoints.state_dir)
-    path = state_dir / f"Pulumi.{STACK}.yaml"
+    path = state_dir / f"sandbox.{STACK}.yaml"
     repository.prepare(endpoints)
-    try:
-        content = yaml.safe_load(base.read_text(encoding="utf-8")) or {}
-    except (OSError, yaml.YAMLError) as error:
-        raise StackError(f"{base}: cannot be read as the stack's configuration: {error}") from error
     salt = yaml.safe_load(path.read_text(encoding="utf-8"))["encryptionsalt"] if path.exists() else None
     crypter = Crypter(passphrase_file(state_dir).read_text(encoding="utf-8").strip(), salt, where=str(path))
-    config = dict(content.get("config") or {})
     certificate = sealing_certificate or repository.sealing_certificate(endpoints)
-    config |= {f"{PROJECT}:{key}": value for key, value in settings(endpoints, certificate).items()}
+    config = {f"{PROJECT}:{key}": value for key, value in settings(endpoints, certificate).items()}
     config[f"{PROJECT}:databasePassword"] = {"secure": crypter.encrypt(endpoints.postgres.admin_password)}
-    text = f"# Made anew by each command from {base}: change that one.\n"
-    text += yaml.safe_dump({"encryptionsalt": crypter.salt, "config": config}, sort_keys=False)
+    _write_config(path, crypter.salt, config)
+    return [base, path]
+
+
+def _write_config(path: Path, salt: str, config: Mapping[str, Any]) -> None:
+    text = "# Made anew by each command: changes here are lost.\n"
+    text += yaml.safe_dump({"encryptionsalt": salt, "config": dict(config)}, sort_keys=False)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
         file.write(text)
+
+
+def _one_config_file(base: Path, own: Path) -> Path:
+    """Both in one, since the Pulumi CLI takes one file only. Raises StackError where the base cannot be read."""
+    try:
+        content, settings_here = read_yaml(base), read_yaml(own)
+    except ConfigError as error:
+        raise StackError(str(error)) from error
+    path = own.with_name(f"Pulumi.{STACK}.yaml")
+    _write_config(path, settings_here["encryptionsalt"], {**(content.get("config") or {}), **settings_here["config"]})
     return path
 
 
@@ -161,12 +173,14 @@ def _listed(client: VaultClient, path: str) -> bool:
     return bool((answer.get("data") or {}).get("keys"))
 
 
-def command(action: str, endpoints: Endpoints, config: Path, arguments: Sequence[str] = ()) -> list[str]:
+def command(action: str, endpoints: Endpoints, config: Sequence[Path], arguments: Sequence[str] = ()) -> list[str]:
     """The embedded engine's command line for this stack; nothing in it is secret."""
     state = state_file(Path(endpoints.state_dir))
     state.parent.mkdir(mode=0o700, exist_ok=True)
-    line = [sys.executable, "-m", "sandbox.engine", action, "--program", str(ROOT), "--config-file", str(config)]
+    line = [sys.executable, "-m", "sandbox.engine", action, "--program", str(ROOT)]
     line += ["--project", PROJECT, "--stack", STACK, "--state", str(state)]
+    for file in config:
+        line += ["--config-file", str(file)]
     for provider in PROVIDERS.values():
         line += ["--provider", provider]
     if action in ("preview", "up"):
@@ -175,11 +189,8 @@ def command(action: str, endpoints: Endpoints, config: Path, arguments: Sequence
 
 
 def run(action: str, endpoints: Endpoints, arguments: Sequence[str] = ()) -> int:
-    """Run ``preview``, ``up``, ``refresh`` or ``destroy`` with the embedded engine on this terminal; its exit code.
-
-    Raises StackError where the configuration cannot be read.
-    """
-    config = write_config(endpoints)
+    """Run ``preview``, ``up``, ``refresh`` or ``destroy`` with the embedded engine on this terminal; its exit code."""
+    config = config_files(endpoints)
     if action == "up":
         give_vault_its_database_user(endpoints)
     line = command(action, endpoints, config, arguments)
@@ -219,7 +230,7 @@ def run_with_pulumi(action: str, endpoints: Endpoints) -> int:
         done = subprocess.run(select, env=variables, cwd=ROOT, check=False)
         if done.returncode != 0:
             return done.returncode
-        config = write_config(endpoints)
+        config = _one_config_file(*config_files(endpoints))
         if action == "up":
             give_vault_its_database_user(endpoints)
         confirm = [] if action == "preview" else ["--yes"]

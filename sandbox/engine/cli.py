@@ -52,7 +52,14 @@ def parser() -> argparse.ArgumentParser:
             metavar="K=V",
             help="a secret setting (repeatable); others see it in argv: prefer --config-file",
         )
-        one.add_argument("--config-file", type=Path, help="instead of Pulumi.STACK.yaml")
+        one.add_argument(
+            "--config-file",
+            action="append",
+            default=[],
+            type=Path,
+            metavar="FILE",
+            help="instead of Pulumi.STACK.yaml (repeatable; the later wins)",
+        )
         one.add_argument(
             "--provider", action="append", default=[], metavar="MODULE:CLASS", help="a provider class (repeatable)"
         )
@@ -119,7 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 providers=options.provider,
                 config=_pairs(options.config, "--config"),
                 secrets=_pairs(options.secret, "--secret"),
-                config_file=options.config_file,
+                config_files=options.config_file,
                 policy_packs=options.policy_pack,
                 policy_pack_configs=options.policy_pack_config,
                 preview=options.preview_only,

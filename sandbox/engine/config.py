@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -69,11 +69,33 @@ def full_key(key: str, project: str) -> str:
     return f"{(namespace or project).removesuffix(':config')}:{name}"
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+class _DuplicateKey(yaml.YAMLError):
+    """A key that a mapping has already."""
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """As YAML has it and Pulumi's CLI too: a mapping has each key once. PyYAML would take the last one."""
+
+    def compose_mapping_node(self, anchor: dict[Any, yaml.Node]) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and (key.tag, key.value) in seen:
+                raise _DuplicateKey(
+                    f"line {key.start_mark.line + 1}: the key {key.value!r} is there twice; keep one of them"
+                )
+            seen.add((key.tag, key.value))
+        return node
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file with a mapping, or an empty one. Raises ConfigError that names the file and the place."""
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)  # noqa: S506 - a SafeLoader
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot read: {error}") from error
+    except _DuplicateKey as error:
+        raise ConfigError(f"{path}: {error}") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not YAML: {error}") from error
     if data is None:
@@ -98,7 +120,7 @@ def load_project(program: Path, name: str | None) -> Project:
         if not name:
             raise UsageError("--project: needed where the program is a file, or a folder without Pulumi.yaml")
         return Project(name, program)
-    data = _read_yaml(file)
+    data = read_yaml(file)
     name = name or data.get("name")
     if not isinstance(name, str) or not name:
         raise ConfigError(f"{file}: name: missing; expected the project's name")
@@ -148,23 +170,24 @@ def load_stack_config(
     project: Project,
     stack: str,
     *,
-    file: Path | None,
+    files: Sequence[Path],
     config: Mapping[str, str],
     secrets: Mapping[str, str],
     passphrase: str | None,
 ) -> StackConfig:
-    """All settings of a stack: the project's, the stack file's, the command line's (the later wins), then defaults.
+    """All settings of a stack: the project's, the stack files', the command line's (the later wins), then defaults.
 
-    Raises ConfigError with one line for each key that is missing, unknown, or of another type.
+    Where no file is given it is Pulumi.STACK.yaml, if that is there. Raises ConfigError with one line for each key that is
+    missing, unknown, or of another type.
     """
     result = StackConfig()
     for key, value in project.values.items():
         result.values[key] = _text(value)
-    if file is None and project.folder is not None:
+    if not files and project.folder is not None:
         beside = project.folder / f"Pulumi.{stack}.yaml"
-        file = beside if beside.exists() else None
+        files = [beside] if beside.exists() else []
     where: dict[str, str] = {}
-    if file is not None:
+    for file in files:
         for key in _read_stack_file(file, project, passphrase, result):
             where[key] = str(file)
     for given, secret in ((config, False), (secrets, True)):
@@ -176,12 +199,12 @@ def load_stack_config(
                 result.secret_keys.add(full)
             else:
                 result.secret_keys.discard(full)
-    _apply_schema(project, result, where, file, stack)
+    _apply_schema(project, result, where, str(files[0]) if files else f"Pulumi.{stack}.yaml")
     return result
 
 
 def _read_stack_file(file: Path, project: Project, passphrase: str | None, result: StackConfig) -> list[str]:
-    data = _read_yaml(file)
+    data = read_yaml(file)
     entries = data.get("config") or {}
     if not isinstance(entries, dict):
         raise ConfigError(f"{file}: config: expected a mapping of keys")
@@ -193,8 +216,7 @@ def _read_stack_file(file: Path, project: Project, passphrase: str | None, resul
         if secret and not data.get("encryptionsalt"):
             raise ConfigError(f"{file}: config: {key}: is encrypted, but the file has no encryptionsalt")
         result.values[full] = _text(_opened(value, crypter) if secret else value)
-        if secret:
-            result.secret_keys.add(full)
+        (result.secret_keys.add if secret else result.secret_keys.discard)(full)
         keys.append(full)
     return keys
 
@@ -218,11 +240,9 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
-def _apply_schema(
-    project: Project, result: StackConfig, where: Mapping[str, str], file: Path | None, stack: str
-) -> None:
+def _apply_schema(project: Project, result: StackConfig, where: Mapping[str, str], place: str) -> None:
+    """``place`` is where a setting belongs that is nowhere."""
     problems = []
-    place = str(file) if file is not None else f"Pulumi.{stack}.yaml"
     for key, entry in project.schema.items():
         short = key.removeprefix(project.name + ":")
         if key not in result.values:

@@ -44,7 +44,7 @@ def run(
     providers: Sequence[str] = (),
     config: Mapping[str, str] | None = None,
     secrets: Mapping[str, str] | None = None,
-    config_file: str | Path | None = None,
+    config_files: Sequence[str | Path] = (),
     policy_packs: Sequence[str | Path] = (),
     policy_pack_configs: Sequence[str | Path] = (),
     preview: bool = False,
@@ -56,9 +56,9 @@ def run(
 
     ``program`` is a file or a folder (with Pulumi.yaml, or with __main__.py and ``project`` given); ``state`` the file of the
     stack's state, made when it is missing. ``providers`` are classes as ``module:Class``. ``config`` and ``secrets`` are
-    settings by key; ``config_file`` takes the place of Pulumi.STACK.yaml. With ``preview`` a refresh or a destroy is only
-    shown. ``policy_pack_configs`` are the packs' configuration files,
-    in their order. ``environment`` (default: this process's) is the program's, and holds the passphrase of the secrets.
+    settings by key; ``config_files`` (the later wins) take the place of Pulumi.STACK.yaml. With ``preview`` a refresh or a
+    destroy is only shown. ``policy_pack_configs`` are the packs' configuration files, in their order.
+    ``environment`` (default: this process's) is the program's, and holds the passphrase of the secrets.
 
     A run that fails is a Result with ``ok=False``. Raises UsageError, ConfigError, StateError and SecretsError for what is
     wrong before it begins.
@@ -79,7 +79,7 @@ def run(
     settings = load_stack_config(
         found,
         stack,
-        file=Path(config_file) if config_file is not None else None,
+        files=[Path(file) for file in config_files],
         config=config or {},
         secrets=secrets or {},
         passphrase=passphrase,

@@ -44,7 +44,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def load(folder: Path, **given: object) -> dict[str, str]:
-    options = {"file": None, "config": {}, "secrets": {}, "passphrase": PASSPHRASE, **given}
+    options = {"files": [], "config": {}, "secrets": {}, "passphrase": PASSPHRASE, **given}
     return load_stack_config(load_project(folder, None), "dev", **options).values  # type: ignore[arg-type]
 
 
@@ -109,8 +109,31 @@ def test_a_secret_of_a_wrong_type_is_not_shown(project: Path) -> None:
 def test_the_later_setting_wins(project: Path) -> None:
     file = project / "other.yaml"
     file.write_text(yaml.safe_dump({"config": {"app:replicas": 1, "app:ttl": "2h", "probe:region": "venus"}}))
-    values = load(project, file=file, config={"replicas": "5"})
+    last = project / "last.yaml"
+    last.write_text(yaml.safe_dump({"config": {"app:ttl": "3h"}}))
+    values = load(project, files=[file], config={"replicas": "5"})
     assert (values["app:replicas"], values["app:ttl"], values["probe:region"]) == ("5", "2h", "venus")
+    assert load(project, files=[file, last])["app:ttl"] == "3h"
+
+
+def test_a_mistake_in_one_of_several_files_is_told_of_that_one(project: Path) -> None:
+    first, second = project / "first.yaml", project / "second.yaml"
+    first.write_text(yaml.safe_dump({"config": {"app:replicas": "many"}}))
+    second.write_text(yaml.safe_dump({"config": {"app:ttl": "3h", "app:debgu": True}}))
+    with pytest.raises(ConfigError) as caught:
+        load(project, files=[first, second])
+    assert sorted(line.partition(": ")[0] for line in str(caught.value).splitlines()) == [str(first), str(second)]
+
+
+def test_a_key_that_is_there_twice_is_refused(project: Path) -> None:
+    file = project / "Pulumi.dev.yaml"
+    file.write_text("config:\n  app:replicas: 1\n  app:zones: [x]\n  app:replicas: 2\n")
+    with pytest.raises(ConfigError, match=r"Pulumi\.dev\.yaml: line 4: the key 'app:replicas' is there twice"):
+        load(project)
+    file.write_text(
+        "base: &base {a: 1}\nmore: &more\n  <<: *base\n  a: 2\nmost: {<<: *more}\nconfig: {app:replicas: 1}\n"
+    )
+    assert load(project)["app:replicas"] == "1"
 
 
 def test_wrong_files_are_named(project: Path) -> None:

@@ -25,7 +25,7 @@ def test_an_example_passes_the_policies(example: Path, tmp_path: Path, monkeypat
         stack=examples.STACK,
         state=tmp_path / "state.json",
         providers=offline.PROVIDERS,
-        config_file=config,
+        config_files=[config],
         policy_packs=[policy.PACK],
         policy_pack_configs=[policy.PACK / "config" / "dev.json"],
         environment=variables,

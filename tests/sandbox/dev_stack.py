@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import psycopg
 import yaml
@@ -24,7 +24,6 @@ from sandbox.toolchain.paths import wheel_binary
 
 LEASE_SECONDS = 24
 REFRESH_SECONDS = 10
-T = TypeVar("T")
 
 
 def short_config() -> dict[str, Any]:
@@ -88,12 +87,12 @@ class DevStack:
         base.write_text(yaml.safe_dump({"config": dict(config or self.config)}), encoding="utf-8")
         os.environ["STRONGROOM_STACK_CONFIG"] = str(base)
         try:
-            written = stack.write_config(self.endpoints)
+            files = stack.config_files(self.endpoints)
         finally:
             del os.environ["STRONGROOM_STACK_CONFIG"]
         if action == "up":
             stack.give_vault_its_database_user(self.endpoints)
-        return stack.command(action, self.endpoints, written, arguments)
+        return stack.command(action, self.endpoints, files, arguments)
 
     def start(self, action: str, config: Mapping[str, Any] | None = None) -> subprocess.Popen[str]:
         """Begin a run; the caller ends it."""
@@ -219,17 +218,6 @@ class DevStack:
             yield name
         finally:
             self.kubectl("delete", "serviceaccount", name, "-n", namespace)
-
-
-def eventually(what: str, probe: Callable[[], T | None], seconds: float) -> T:
-    """The first truthy answer of a probe."""
-    end = time.monotonic() + seconds
-    while True:
-        found = probe()
-        if found:
-            return found
-        assert time.monotonic() < end, f"{what} within {seconds:g} s"
-        time.sleep(0.5)
 
 
 def logs_in(url: str) -> bool:

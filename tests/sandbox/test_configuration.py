@@ -79,8 +79,8 @@ def test_no_mistake_created_or_changed_anything(dev: DevStack) -> None:
     assert everything(dev) == before
 
 
-def test_the_sandbox_s_own_file_says_which_one_to_change(dev: DevStack) -> None:
-    written = (dev.state_dir / "Pulumi.dev.yaml").read_text(encoding="utf-8")
-    first = written.splitlines()[0]
-    assert first.startswith("# Made anew by each command from ")
-    assert first.endswith(".yaml: change that one.")
+def test_a_mistake_is_told_of_the_file_that_people_write(dev: DevStack) -> None:
+    run = dev.run("preview", dev.changed_config(put("operatorReplicas", "many")))
+    assert f"{dev.state_dir / 'test-config.yaml'}: config key 'operatorReplicas'" in run.output
+    own = (dev.state_dir / "sandbox.dev.yaml").read_text(encoding="utf-8")
+    assert own.startswith("# Made anew by each command")

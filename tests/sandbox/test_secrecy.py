@@ -54,7 +54,7 @@ def test_no_secret_value_is_anywhere(dev: DevStack) -> None:
         "what the runs said": "\n".join(dev.said),
         "what an `up` for people said": plain,
         "the state": stack.state_file(dev.state_dir).read_text(encoding="utf-8"),
-        "the configuration": (dev.state_dir / "Pulumi.dev.yaml").read_text(encoding="utf-8"),
+        "the configuration": (dev.state_dir / "sandbox.dev.yaml").read_text(encoding="utf-8"),
         "the servers' logs": servers.logs(dev.state_dir, None),
     }
     for folder in ("stacks", "logs"):
@@ -88,5 +88,5 @@ def test_the_state_s_secrets_are_encrypted_and_the_passphrase_is_private(dev: De
     state = json.loads(stack.state_file(dev.state_dir).read_text(encoding="utf-8"))
     assert state["deployment"]["secrets_providers"]["type"] == "passphrase"
     assert stack.passphrase_file(dev.state_dir).stat().st_mode & 0o777 == 0o600
-    assert (dev.state_dir / "Pulumi.dev.yaml").stat().st_mode & 0o777 == 0o600
+    assert (dev.state_dir / "sandbox.dev.yaml").stat().st_mode & 0o777 == 0o600
     assert vault(dev).is_authenticated()
