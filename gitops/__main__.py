@@ -107,7 +107,9 @@ def _reencrypt(options: argparse.Namespace) -> int:
 
 def _backup(options: argparse.Namespace) -> int:
     names = backups.backup(options.file, options.recipient, options.controller_namespace)
-    print(f"{options.file}: {len(names)} sealing keys, encrypted to {len(options.recipient)} recipients")
+    print(
+        f"{options.file}: sealing keys: {len(names)}, recipients that they are encrypted to: {len(options.recipient)}"
+    )
     return 0
 
 
@@ -120,7 +122,7 @@ def _backup_check(options: argparse.Namespace) -> int:
 
 def _restore(options: argparse.Namespace) -> int:
     names = backups.restore(options.file, options.identity)
-    print(f"{len(names)} sealing keys restored; restart the controller, which reads keys at its start")
+    print(f"sealing keys restored: {len(names)}; restart the controller, which reads keys at its start")
     return 0
 
 

@@ -147,6 +147,7 @@ class ApiServer:
             f"/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/{name}?fieldManager=sandbox&force=true",
             content=json.dumps(body),
             headers={"Content-Type": "application/apply-patch+yaml"},
+            timeout=60,
         )
         if answer.is_error:
             raise ServerFailed(f"kube-apiserver refused ClusterRoleBinding {name}: {answer.text[:300]}")

@@ -121,16 +121,15 @@ class OpenBao:
         raise ServerFailed(f"vault was unsealed, but did not become active within {ACTIVE_SECONDS:.0f} s")
 
     async def _put(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        answer = await self._client.put(path, json=body)
+        answer = await self._client.put(path, json=body, timeout=60)
         if answer.is_error:
             raise ServerFailed(f"vault refused {path}: HTTP {answer.status_code} {answer.text.strip()}")
         result: dict[str, Any] = answer.json()
         return result
 
 
-def seal(state_dir: Path, vault: Vault) -> None:
+def seal(vault: Vault) -> None:
     """Seal it, as an operator would in an emergency: nothing can be read until ``unseal``."""
-    del state_dir  # taken for likeness with `unseal`, which finds the key there
     _request(vault, "sys/seal", {}, vault.token)
 
 
@@ -142,4 +141,4 @@ def unseal(state_dir: Path, vault: Vault) -> None:
 def _request(vault: Vault, path: str, body: dict[str, Any], token: str | None) -> None:
     context = ssl.create_default_context(cafile=vault.ca_file)
     headers = {"X-Vault-Token": token} if token else {}
-    httpx.put(f"{vault.address}/v1/{path}", json=body, headers=headers, verify=context, timeout=10).raise_for_status()
+    httpx.put(f"{vault.address}/v1/{path}", json=body, headers=headers, verify=context, timeout=60).raise_for_status()

@@ -8,8 +8,7 @@ import os
 import ssl
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,20 +20,11 @@ import psycopg
 from components.vault.agent_injection import Injection, inject
 from sandbox import servers
 from sandbox.toolchain.paths import wheel_binary
+from tests.waiting import until
 
 APPLICATION = Path(__file__).with_name("application.py")
 NAMESPACE = "agent-tests"
 ACCOUNT = "payment-api"
-
-
-def until(what: str, condition: Callable[[], Any], seconds: float = 90) -> Any:
-    """The first true value of ``condition``; an assertion that names ``what`` after ``seconds``."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if value := condition():
-            return value
-        time.sleep(0.1)
-    raise AssertionError(f"not within {seconds:.0f} s: {what}")
 
 
 class Platform:

@@ -19,16 +19,10 @@ from botocore.exceptions import ClientError
 
 from sandbox.servers.aws import admin
 from tests.aws.fixtures import ACCOUNT, REGION, Cloud, Session, allow, running
+from tests.waiting import until
 
 SUBJECT = "system:serviceaccount:production:app"
 READ = "secretsmanager:GetSecretValue"
-
-
-def until(holds: Callable[[], bool], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "it did not become so in time"
-        time.sleep(0.05)
 
 
 @pytest.fixture
@@ -53,7 +47,7 @@ def test_what_was_acknowledged_survives(own: Cloud, how: signal.Signals) -> None
     pid = own.server.process.pid
     assert pid is not None
     os.kill(pid, how)
-    until(lambda: own.server.process.exit_code is not None)
+    until("it has ended", lambda: own.server.process.exit_code is not None)
     again = asyncio.run(_start(own))
     assert again.secret_access_key == own.aws.secret_access_key
     assert again.access_key_id == own.aws.access_key_id
@@ -86,13 +80,13 @@ def test_many_writers_lose_nothing_when_it_is_killed(own: Cloud) -> None:
     threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
     for thread in threads:
         thread.start()
-    until(lambda: len(acknowledged) > 40)
+    until("forty are there", lambda: len(acknowledged) > 40)
     assert own.server.process.pid is not None
     os.kill(own.server.process.pid, signal.SIGKILL)
     stop.set()
     for thread in threads:
         thread.join()
-    until(lambda: own.server.process.exit_code is not None)
+    until("it has ended", lambda: own.server.process.exit_code is not None)
     asyncio.run(_start(own))
     pages = own.admin.client("secretsmanager").get_paginator("list_secrets").paginate()
     kept = {one["Name"] for page in pages for one in page["SecretList"]}
@@ -196,10 +190,10 @@ def test_a_rotation_runs_its_four_steps_and_moves_the_current_stage(cloud: Cloud
             client.rotate_secret(SecretId=secret, RotationLambdaARN=arn + "-unknown", RotationRules=rules)
         admin.register_function(cloud.aws, arn, function.url)
         client.rotate_secret(SecretId=secret, RotationLambdaARN=arn, RotationRules=rules)
-        until(lambda: client.get_secret_value(SecretId=secret)["SecretString"] == "after")
+        until("the new value is there", lambda: client.get_secret_value(SecretId=secret)["SecretString"] == "after")
         assert steps == ["createSecret", "setSecret", "testSecret", "finishSecret"]
         assert client.get_secret_value(SecretId=secret, VersionStage="AWSPREVIOUS")["SecretString"] == "before"
-        until(lambda: "LastRotatedDate" in client.describe_secret(SecretId=secret))
+        until("the date is there", lambda: "LastRotatedDate" in client.describe_secret(SecretId=secret))
         found = client.describe_secret(SecretId=secret)
         assert found["RotationRules"] == rules
         assert found["RotationEnabled"]
@@ -224,7 +218,7 @@ def test_a_failed_step_leaves_the_current_value(cloud: Cloud) -> None:
     try:
         admin.register_function(cloud.aws, arn, function.url)
         client.rotate_secret(SecretId=secret, RotationLambdaARN=arn, RotationRules={"AutomaticallyAfterDays": 1})
-        until(lambda: "createSecret failed" in cloud.log())
+        until("the failure is logged", lambda: "createSecret failed" in cloud.log())
         assert steps == ["createSecret"]
         assert client.get_secret_value(SecretId=secret)["SecretString"] == "before"
     finally:

@@ -22,7 +22,8 @@ from examples.run import FOLDER, find, run
 from sandbox import servers, stack
 from sandbox.endpoints import Endpoints
 from sandbox.toolchain.paths import wheel_binary
-from tests.agent.platform import exported, until
+from tests.agent.platform import exported
+from tests.waiting import until
 
 pytestmark = pytest.mark.sandbox
 EXAMPLES = sorted(path.name for path in FOLDER.glob("[0-9][0-9]-*"))

@@ -22,7 +22,7 @@ from sandbox.servers.files import free_port
 from sandbox.servers.pod_network import POD_ADDRESS
 from sandbox.toolchain import go
 from sandbox.toolchain.paths import wheel_binary
-from tests.agent.platform import until
+from tests.waiting import until
 
 INSIDE = "/run/secrets/kubernetes.io/serviceaccount"
 NAME = "sealed-secrets-controller"
@@ -123,7 +123,8 @@ class Cluster:
         """The controller, ready; ended on the way out. Keys of 2048 bits are made in a moment."""
         token = self.kubectl("create", "token", NAME, "-n", NAMESPACE, "--duration=2h").strip()
         server = urlsplit(self.kubernetes.server)
-        port, metrics = free_port(), free_port()
+        port = free_port()
+        metrics = free_port(exclude=[port])
         files = {
             f"{INSIDE}/token": token.encode(),
             f"{INSIDE}/ca.crt": Path(self.kubernetes.ca_file).read_bytes(),

@@ -17,8 +17,8 @@ from gitops.__main__ import main
 from gitops.errors import GitOpsError, SopsCommandError
 from gitops.sops import files
 from gitops.sops.rules import check
-from tests.agent.platform import until
 from tests.gitops.contents import write_encrypted
+from tests.waiting import until
 
 
 def test_what_was_encrypted_is_delivered_unchanged(repository: Path) -> None:

@@ -19,6 +19,7 @@ from sandbox.servers.openbao import seal, unseal
 from tests.gitops.contents import CONTENT, FORMATS, written
 from tests.gitops.key_services import KINDS, KeyServices
 from tests.gitops.stack import Stack
+from tests.waiting import until
 
 pytestmark = pytest.mark.sandbox
 COUNT = 100
@@ -230,12 +231,13 @@ def test_a_vault_that_is_sealed_is_told_and_the_file_opens_once_it_is_not(
     path.write_text(f"password: {SECRET}\n")
     recipient = key_services.recipients["transit"]
     path.write_bytes(run_sops(["encrypt", "--hc-vault-transit", recipient, str(path)], environment=environment))
-    seal(key_services.state_dir, key_services.endpoint)
+    seal(key_services.endpoint)
     try:
         with pytest.raises(SopsKeyMissing, match="Vault is sealed"):
             decrypt(path, environment=environment)
     finally:
         unseal(key_services.state_dir, key_services.endpoint)
+    until("Vault is active again", lambda: key_services._vault.get("sys/health").status_code == 200)
     assert decrypt(path, environment=environment) == {"password": SECRET}
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from sandbox.engine.analyzer import PolicyPacks
 from sandbox.engine.errors import ConfigError, EngineError, UsageError
 from sandbox.engine.values import RESOURCE, SIGNATURE, Secret
 from tests.engine.stack import Stack
+from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 OURS = ROOT / "policies"
@@ -95,8 +96,7 @@ def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stack:
 @pytest.fixture(autouse=True)
 def nothing_left() -> Iterator[None]:
     yield
-    left = [child for child in psutil.Process().children(recursive=True) if "pack_host.py" in " ".join(child.cmdline())]
-    assert left == []
+    assert hosts_below(os.getpid()) == []
 
 
 def config(folder: Path, document: dict[str, Any]) -> Path:
@@ -210,7 +210,7 @@ def test_a_pack_ends_with_an_engine_that_is_killed(stack: Stack, tmp_path: Path)
     stack.write("Thing('a', 'good')")
     engine = stack.start("up", "--policy-pack", str(slow))
     try:
-        hosts = until(lambda: [child for child in children(engine.pid) if "pack_host.py" in " ".join(child.cmdline())])
+        hosts = until("the pack runs", lambda: hosts_below(engine.pid))
         engine.send_signal(signal.SIGKILL)
         engine.wait(timeout=60)
         psutil.wait_procs(hosts, timeout=60)
@@ -222,20 +222,15 @@ def test_a_pack_ends_with_an_engine_that_is_killed(stack: Stack, tmp_path: Path)
         engine.wait(timeout=60)
 
 
-def children(pid: int) -> list[psutil.Process]:
-    try:
-        return psutil.Process(pid).children(recursive=True)
-    except psutil.NoSuchProcess:
-        return []
-
-
-def until(look: Any) -> Any:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        if found := look():
-            return found
-        time.sleep(0.1)
-    raise AssertionError("it never came")
+def hosts_below(pid: int) -> list[psutil.Process]:
+    """The processes of packs among the descendants of a process."""
+    found = []
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):  # it may end while it is looked at
+                if "pack_host.py" in " ".join(child.cmdline()):
+                    found.append(child)
+    return found
 
 
 # -- by itself ------------------------------------------------------------------------------------------------------

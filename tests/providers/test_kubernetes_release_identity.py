@@ -19,6 +19,7 @@ from sandbox.providers.kubernetes import KubernetesProvider
 from tests.providers.driver import Driven, configure
 from tests.providers.test_kubernetes_releases import RELEASE, apply, kubectl, secret
 from tests.servers import own
+from tests.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -99,9 +100,9 @@ def test_an_annotated_service_account_gives_the_controller_its_role(
             for name in ("granted", "other")
         ),
     )  # fmt: skip
-    own.until("the granted secret is there", lambda: secret(cluster, "eso", "granted") == {"v": value})
+    until("the granted secret is there", lambda: secret(cluster, "eso", "granted") == {"v": value})
     events = ("get", "events", "-n", "eso", "--field-selector=involvedObject.name=other")
-    own.until("the other one is refused", lambda: "UpdateFailed" in kubectl(cluster, *events))
+    until("the other one is refused", lambda: "UpdateFailed" in kubectl(cluster, *events))
     assert secret(cluster, "eso", "other") == {}
     # Its role is a Role in that one namespace.
     account = "--as=system:serviceaccount:eso:operator"
@@ -163,9 +164,9 @@ def test_the_injector_of_the_vault_chart_runs_an_agent_for_an_annotated_workload
          "spec": {"selector": {"matchLabels": labels}, "template": template}},
     )  # fmt: skip
     rendered = Path(cluster.state_dir) / "pods/web/web/vault/secrets/password"
-    own.until("the agent has rendered it", lambda: rendered.exists() and rendered.read_text() == value)
+    until("the agent has rendered it", lambda: rendered.exists() and rendered.read_text() == value)
     # The injector's own account may ask for tokens and read workloads, but no Secret.
     account = "--as=system:serviceaccount:vault:vault-agent-injector"
     assert kubectl(cluster, "auth", "can-i", "get", "secrets", "-A", account, check=False).strip() == "no"
     release.delete()
-    own.until("the agent is gone with its injector", lambda: not rendered.exists())
+    until("the agent is gone with its injector", lambda: not rendered.exists())

@@ -24,6 +24,7 @@ from sandbox.toolchain import go
 from sandbox.toolchain.paths import wheel_binary
 from tests.providers.driver import CheckFailed, Driven, Unknown, configure
 from tests.servers import own
+from tests.waiting import until
 
 RELEASE = "kubernetes:helm.sh/v3:Release"
 OPERATOR: dict[str, Any] = {
@@ -168,6 +169,15 @@ def test_an_external_secret_is_read_from_vault_with_the_workloads_own_identity(
     name, value = f"app-{uuid.uuid4().hex[:6]}", uuid.uuid4().hex
     vault = hvac.Client(url=cluster.vault.address, token=cluster.vault.token, verify=cluster.vault.ca_file, timeout=60)
     vault.sys.enable_secrets_engine("kv", path="kv", options={"version": "2"})
+
+    def prepared() -> bool:
+        try:
+            vault.secrets.kv.v2.read_configuration(mount_point="kv")
+        except hvac.exceptions.InvalidRequest:  # "Upgrading from non-versioned to versioned data"
+            return False
+        return True
+
+    until("the engine is prepared", prepared)
     vault.secrets.kv.v2.create_or_update_secret(name, {"password": value}, mount_point="kv")
     vault.sys.create_or_update_policy(name, f'path "kv/data/{name}" {{ capabilities = ["read"] }}')
     vault.sys.enable_auth_method("kubernetes")
@@ -208,7 +218,7 @@ def test_an_external_secret_is_read_from_vault_with_the_workloads_own_identity(
             "refreshInterval": "1h", "secretStoreRef": {"name": "app"},
             "data": [{"secretKey": "password", "remoteRef": {"key": name, "property": "password"}}]}},
     )  # fmt: skip
-    own.until("the Secret is there", lambda: secret(cluster, name, "app") == {"password": value})
+    until("the Secret is there", lambda: secret(cluster, name, "app") == {"password": value})
     # Without the Role that lets the operator make a token of this one account, nothing more is delivered.
     kubectl(cluster, "delete", "rolebinding", "token", "-n", name)
     kubectl(cluster, "delete", "secret", "app", "-n", name)
@@ -218,7 +228,7 @@ def test_an_external_secret_is_read_from_vault_with_the_workloads_own_identity(
         return kubectl(cluster, "get", "events", "-n", name)
 
     refused = 'cannot request Kubernetes service account token for service account "app"'
-    own.until("the operator is refused a token", lambda: refused in why())
+    until("the operator is refused a token", lambda: refused in why())
     assert secret(cluster, name, "app") == {}
 
 
@@ -246,7 +256,7 @@ def test_a_crashed_controller_is_reported_and_comes_back_by_itself(operator: Dri
         now = status(cluster, "external-secrets.external-secrets")
         return now is not None and now.state == "ready" and now.pid != before.pid
 
-    own.until("it runs again", back)
+    until("it runs again", back)
     log = servers.logs(Path(cluster.state_dir), "supervisor")
     assert "external-secrets.external-secrets was ended by SIGKILL" in log
 
@@ -285,7 +295,7 @@ def test_a_sealed_secret_is_opened(sealed: Driven, cluster: Endpoints) -> None:
     )  # fmt: skip
     assert value not in done.stdout
     kubectl(cluster, "apply", "-f", "-", stdin=done.stdout)
-    own.until("the Secret is there", lambda: secret(cluster, "default", "opened") == {"k": value})
+    until("the Secret is there", lambda: secret(cluster, "default", "opened") == {"k": value})
 
 
 def test_sealing_options_reach_the_controller(sealed: Driven, cluster: Endpoints) -> None:

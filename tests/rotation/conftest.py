@@ -243,8 +243,8 @@ def second(database: Database) -> Iterator[tuple[str, str]]:
 
 
 def ending(user: tuple[str, str]) -> Credential:
-    """It ends in three seconds: time enough for a busy machine to log in with it."""
-    return Credential(username=user[0], password=user[1], expires_at=_clock.now() + 3.0)
+    """It ends in eight seconds: time enough for a busy machine to log in with it."""
+    return Credential(username=user[0], password=user[1], expires_at=_clock.now() + 8.0)
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ def test_vault_sealed_for_half_a_lease_fails_no_request(
         had = pool.credentials.current()
         with pool.traffic() as traffic:
             time.sleep(lease * 0.2)
-            vault_server.seal(state_dir, vault.endpoint)
+            vault_server.seal(vault.endpoint)
             try:
                 time.sleep(lease / 2)
                 eventually(lambda: pool.health().failures >= 1)  # the renewal at two thirds
@@ -61,16 +61,16 @@ def test_vault_sealed_for_half_a_lease_fails_no_request(
 def test_vault_sealed_beyond_the_lease_makes_requests_wait_and_none_runs_on_the_ended_credential(
     pool_on: Any, vault: VaultDatabase, database: Database, eventually: Eventually
 ) -> None:
-    role = vault.dynamic_role("4s", "10m")
+    role = vault.dynamic_role("6s", "10m")
     state_dir = Path(vault.endpoint.token_file).parent.parent
     with pool_on(database.conninfo, VaultDynamic(role, **vault.options)) as pool:
         pool.wait()
         ends = time.monotonic() + (pool.credentials.current().seconds_left() or 0)
-        vault_server.seal(state_dir, vault.endpoint)
+        vault_server.seal(vault.endpoint)
         try:
             with pool.traffic() as traffic:
-                time.sleep(8)
-                assert max(traffic.good) <= ends + 1  # handed out before it; a busy machine notes it late
+                time.sleep(11)
+                assert max(traffic.good) <= ends + 3  # handed out before it; a busy machine notes it late
                 assert database.sessions_like(f"v-%{role}%") == []
                 vault_server.unseal(state_dir, vault.endpoint)
                 unsealed = time.monotonic()
@@ -252,7 +252,7 @@ def test_a_silent_network_fails_no_request_and_holds_up_no_renewal(
             with pool.traffic() as traffic:
                 time.sleep(0.3)
                 proxy.hush()
-                time.sleep(0.5)  # what was under way has ended
+                time.sleep(3)  # what was under way has ended
                 served = len(traffic.good)
                 source.set(name, word)
                 eventually(lambda: pool.credentials.generation == 2)
@@ -270,7 +270,7 @@ def test_a_silent_network_fails_no_request_and_holds_up_no_renewal(
 
 def test_no_session_outlives_its_credential_under_load(pool_on: Any, vault: VaultDatabase, database: Database) -> None:
     """Short leases under load; a sampler looks for sessions whose user Vault has already dropped or that has expired."""
-    role = vault.dynamic_role("2s", "4s")
+    role = vault.dynamic_role("4s", "8s")
     overdue: list[str] = []
     stop = threading.Event()
 
@@ -289,7 +289,7 @@ def test_no_session_outlives_its_credential_under_load(pool_on: Any, vault: Vaul
             pool.wait()
             sampler.start()
             with pool.traffic() as traffic:
-                time.sleep(12)
+                time.sleep(24)
             stop.set()
             sampler.join()
         assert traffic.bad == []

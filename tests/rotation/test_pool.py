@@ -258,7 +258,7 @@ def test_a_pool_that_cannot_read_its_credential_says_why(database: Database) -> 
     source.error = SourceDenied("no grant on app/db")
     with pool_on(database, source) as pool:
         with pytest.raises(psycopg_pool.PoolTimeout, match="no grant on app/db") as caught:
-            pool.getconn(timeout=0.3)
+            pool.getconn(timeout=1.0)
         assert isinstance(caught.value.__cause__, SourceError)
 
 
@@ -297,7 +297,7 @@ def test_nothing_is_handed_out_after_the_end_of_the_credential(
         source.error = SourceDenied("no more")
         eventually(lambda: credential.expired)
         with pytest.raises(psycopg_pool.PoolTimeout, match="no more"):
-            pool.getconn(timeout=0.3)
+            pool.getconn(timeout=1.0)
         eventually(lambda: database.sessions_like(user[0]) == [])
         source.error = None
         source.set(*user)
@@ -346,7 +346,7 @@ def test_the_asyncio_pool_hands_nothing_out_after_the_end(
             source.error = SourceDenied("no more")
             await asyncio.to_thread(eventually, lambda: credential.expired)
             with pytest.raises(psycopg_pool.PoolTimeout, match="no more"):
-                await pool.getconn(timeout=0.3)
+                await pool.getconn(timeout=1.0)
             source.error = None
             source.set(*user)
             async with pool.connection() as connection:
@@ -383,7 +383,7 @@ def test_nothing_is_handed_out_after_the_end_even_while_the_source_does_not_answ
         pool.wait()
         eventually(lambda: credential.expired)
         with pytest.raises(psycopg_pool.PoolTimeout):
-            pool.getconn(timeout=0.3)
+            pool.getconn(timeout=1.0)
         source.set(*user)
         released.set()
         assert who(pool) == user[0]

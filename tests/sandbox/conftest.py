@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from sandbox import servers
 from tests.sandbox.dev_stack import DevStack
 from tests.sandbox.inventory import database_users, everything
+from tests.waiting import until
 
 pytestmark = pytest.mark.sandbox
 
@@ -29,7 +31,13 @@ def sandbox_stack(empty_inventory: set[str]) -> Iterator[DevStack]:
     try:
         dev = DevStack(servers.start(state_dir, owner=os.getpid()))
         dev.command("preview")  # gives the cluster its sealing key, which is older than the stack
-        empty_inventory |= everything(dev) | database_users(dev)
+
+        def at_rest() -> set[str]:
+            found = everything(dev) | database_users(dev)
+            time.sleep(1)
+            return found if found == everything(dev) | database_users(dev) else set()
+
+        empty_inventory |= until("the controllers have made what is theirs", at_rest)
         yield dev
     finally:
         servers.stop(state_dir)

@@ -7,8 +7,9 @@ import json
 import psycopg
 import pytest
 
-from tests.sandbox.dev_stack import LEASE_SECONDS, REFRESH_SECONDS, DevStack, eventually, logs_in
+from tests.sandbox.dev_stack import LEASE_SECONDS, REFRESH_SECONDS, DevStack, logs_in
 from tests.sandbox.inventory import client, database_users, vault
+from tests.waiting import until
 
 pytestmark = pytest.mark.sandbox
 
@@ -46,12 +47,12 @@ def test_after_a_refresh_new_credentials_log_in_and_old_ones_still_do_until_thei
             creds = dev.secret("db-creds")
             return creds if creds["username"] != old["username"] else None
 
-        new = eventually("a new credential", refreshed, REFRESH_SECONDS + 60)
+        new = until("a new credential", refreshed, REFRESH_SECONDS + 60)
         assert new["password"] != old["password"]
         assert logs_in(new["DATABASE_URL"])
         assert logs_in(old["DATABASE_URL"])  # the overlap, in which pods take the new one over
-        eventually("the end of the old credential", lambda: not logs_in(old["DATABASE_URL"]), LEASE_SECONDS + 60)
-        assert f"user {old['username']}" not in database_users(dev)
+        until("the end of the old credential", lambda: not logs_in(old["DATABASE_URL"]), LEASE_SECONDS + 60)
+        until("the user is gone", lambda: f"user {old['username']}" not in database_users(dev))
         with pytest.raises(psycopg.OperationalError):  # its sessions end with it
             session.execute("SELECT 1")
 

@@ -7,8 +7,7 @@ import signal
 import socket
 import struct
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -66,10 +65,3 @@ def alive(processes: Sequence[psutil.Process]) -> list[str]:
         except psutil.NoSuchProcess:
             continue
     return found
-
-
-def until(what: str, holds: Callable[[], bool], seconds: float = 90.0) -> None:
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, f"not within {seconds:.0f} s: {what}"
-        time.sleep(0.1)

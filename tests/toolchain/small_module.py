@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from sandbox.toolchain.pins import Program
@@ -14,10 +12,12 @@ GO_MOD = "module example.test/small\n\ngo 1.21\n"
 PROGRAMS = tuple(Program(name=name, package=f"example.test/small/{name}") for name in ("first", "second"))
 
 _WRAPPER = """#!/bin/sh
-echo "$@" >> "{log}"
+slow=
 case "$*" in
-  *{slow}*) if [ -e "{folder}/slow" ]; then echo $$ > "{folder}/pid"; exec sleep 60; fi ;;
+  *{slow}*) if [ -e "{folder}/slow" ]; then slow=1; echo $$ > "{folder}/pid"; fi ;;
 esac
+echo "$@" >> "{log}"
+[ -z "$slow" ] || exec sleep 60
 exec "{go}" "$@"
 """
 
@@ -61,10 +61,3 @@ class Go:
 
     def hanging_pid(self) -> int:
         return int((self._folder / "pid").read_text())
-
-
-def until(holds: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "it did not come to that in time"
-        time.sleep(0.05)

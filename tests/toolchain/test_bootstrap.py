@@ -14,7 +14,8 @@ import pytest
 
 from sandbox.toolchain import display, go
 from sandbox.toolchain.store import Status, Store
-from tests.toolchain.small_module import CHECKOUT, until
+from tests.toolchain.small_module import CHECKOUT
+from tests.waiting import until
 
 
 def run(*arguments: str, **changed: str) -> subprocess.CompletedProcess[str]:
@@ -90,7 +91,7 @@ def test_a_set_up_that_is_ended_takes_the_build_with_it(tmp_path: Path, sent: si
                 else:
                     process.kill()
                 assert process.wait(60) == code
-                until(lambda: not status.alive())
+                until("the installer has ended", lambda: not status.alive())
                 connection.close()
             finally:
                 process.kill()

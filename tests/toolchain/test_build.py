@@ -18,14 +18,17 @@ from sandbox.toolchain import build, golang
 from sandbox.toolchain.errors import BuildFailed, LowDisk, NoGo, RegistryUnreachable
 from sandbox.toolchain.pins import CrdFolder, Pins, Program
 from sandbox.toolchain.store import Status, Store
-from tests.toolchain.small_module import PROGRAMS, Go, until, write_module
+from tests.toolchain.small_module import PROGRAMS, Go, write_module
+from tests.waiting import until
 
 Start = Callable[[], subprocess.Popen[str]]
 
 
 def alive(pid: int) -> bool:
-    state = Path(f"/proc/{pid}/stat")
-    return state.exists() and state.read_text().rpartition(")")[2].split()[0] != "Z"
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def compiling(store: Store, name: str) -> bool:
@@ -67,7 +70,7 @@ def test_version_variables_are_linked(store: Store) -> None:
 def test_of_two_builds_at_once_one_builds_and_the_other_waits_and_sees_it(store: Store, go: Go, start: Start) -> None:
     go.slow(True)
     one = start()
-    until(lambda: compiling(store, "second"))
+    until("it compiles", lambda: compiling(store, "second"))
     other = start()
     assert other.stdout is not None
     assert json.loads(other.stdout.readline())["pid"] == one.pid
@@ -76,8 +79,8 @@ def test_of_two_builds_at_once_one_builds_and_the_other_waits_and_sees_it(store:
     os.kill(
         pid, 9
     )  # what the hanging `go build` stands for fails, and with it the build: the other one is told the same
-    assert one.wait(60) == 1
-    assert other.wait(60) == 1
+    assert one.wait(300) == 1
+    assert other.wait(300) == 1
     assert go.builds("second") == 1
     assert other.stderr is not None
     assert "second: compiling" in other.stderr.read()
@@ -85,7 +88,7 @@ def test_of_two_builds_at_once_one_builds_and_the_other_waits_and_sees_it(store:
 
 def test_two_builds_started_together_build_each_binary_once(store: Store, go: Go, start: Start) -> None:
     for process in [start(), start()]:
-        assert process.wait(120) == 0
+        assert process.wait(300) == 0
     assert (go.builds("first"), go.builds("second")) == (1, 1)
     assert store.missing(store.pins.names()) == ()
 
@@ -93,15 +96,15 @@ def test_two_builds_started_together_build_each_binary_once(store: Store, go: Go
 def test_a_killed_build_goes_on_where_it_was(store: Store, go: Go, start: Start) -> None:
     go.slow(True)
     killed = start()
-    until(lambda: compiling(store, "second") and go.builds("second") == 1)
+    until("it compiles the second", lambda: compiling(store, "second") and go.builds("second") == 1)
     killed.kill()
     killed.wait()
-    until(lambda: not alive(go.hanging_pid()))  # nothing goes on compiling without the lock
+    until("the compiler has ended", lambda: not alive(go.hanging_pid()))  # nothing goes on compiling without the lock
     status = store.read_status()
     assert status is not None
     assert not status.alive()
     go.slow(False)
-    assert start().wait(60) == 0
+    assert start().wait(300) == 0
     assert (go.builds("first"), go.builds("second")) == (1, 2)
     assert not store.build.exists()
 
@@ -109,13 +112,13 @@ def test_a_killed_build_goes_on_where_it_was(store: Store, go: Go, start: Start)
 def test_a_waiting_build_takes_over_from_one_that_was_killed(store: Store, go: Go, start: Start) -> None:
     go.slow(True)
     killed = start()
-    until(lambda: compiling(store, "second") and go.builds("second") == 1)
+    until("it compiles the second", lambda: compiling(store, "second") and go.builds("second") == 1)
     waiting = start()
     assert waiting.stdout is not None
     waiting.stdout.readline()
     go.slow(False)
     killed.kill()
-    assert waiting.wait(60) == 0
+    assert waiting.wait(300) == 0
     assert go.builds("first") == 1
     assert store.missing(store.pins.names()) == ()
 

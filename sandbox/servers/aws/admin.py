@@ -29,4 +29,4 @@ def _post(aws: Aws, path: str, body: dict[str, Any]) -> None:
     request = AWSRequest("POST", url, headers={"Content-Type": "application/json"}, data=data)
     SigV4Auth(Credentials(aws.access_key_id, aws.secret_access_key), "sandbox", aws.region).add_auth(request)
     headers = {name: str(value) for name, value in request.headers.items()}
-    httpx.post(url, content=data, headers=headers, timeout=10, trust_env=False).raise_for_status()
+    httpx.post(url, content=data, headers=headers, timeout=60, trust_env=False).raise_for_status()
