@@ -226,7 +226,7 @@ def run_with_pulumi(action: str, endpoints: Endpoints) -> int:
             assert server.stdout is not None
             attached.append(f"{package}:{int(server.stdout.readline())}")
         variables["PULUMI_DEBUG_PROVIDERS"] = ",".join(attached)
-        select = ["pulumi", "stack", "select", "--create", STACK, "--non-interactive"]
+        select = ["pulumi", "-C", str(_workspace(backend)), "stack", "select", "--create", STACK, "--non-interactive"]
         done = subprocess.run(select, env=variables, cwd=ROOT, check=False)
         if done.returncode != 0:
             return done.returncode
@@ -275,6 +275,14 @@ def _resources(state_dir: Path, engine: str) -> list[dict[str, Any]]:
     deployment = (state["checkpoint"].get("latest") if engine == "pulumi" else state["deployment"]) or {}
     found: list[dict[str, Any]] = deployment.get("resources") or []
     return found
+
+
+def _workspace(backend: Path) -> Path:
+    """Where the CLI makes the stack: it writes a salt to that folder's Pulumi.dev.yaml, and must not to the checkout's."""
+    folder = backend / "workspace"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    (folder / "Pulumi.yaml").write_text(f"name: {PROJECT}\nruntime: python\n", encoding="utf-8")
+    return folder
 
 
 def _backend(state_dir: Path) -> Path:
