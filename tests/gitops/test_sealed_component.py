@@ -89,6 +89,7 @@ def test_an_unchanged_value_keeps_its_ciphertext_and_a_changed_one_alone_is_seal
     assert stack.unchanged()
     for text in (said, stack.state.read_text()):
         assert "value-4711" not in text
+        assert "in-git-4711" not in text
 
 
 def test_a_renewed_certificate_reseals_everything(controller: Controller, stack: Stack) -> None:

@@ -47,7 +47,7 @@ def test_after_sigkill_at_ten_random_moments_the_next_up_converges(dev: DevStack
             f"seed {seed}, attempt {attempt}, killed {delay:.2f} s after change {steps} of {length}"
         )
     assert dev.up(config).changed == {}
-    assert killed >= 3, f"seed {seed}: only {killed} runs were still going when they were to be killed"
+    assert killed >= 5, f"seed {seed}: only {killed} runs were still going when they were to be killed"
     if dev.dirty:
         dev.up()
     dev.destroy()
