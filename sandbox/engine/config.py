@@ -48,6 +48,14 @@ class StackConfig:
     values: dict[str, str] = field(default_factory=dict)
     secret_keys: set[str] = field(default_factory=set)
 
+    def put(self, key: str, value: str, *, secret: bool) -> None:
+        """Set a setting in place of an earlier one."""
+        self.values[key] = value
+        if secret:
+            self.secret_keys.add(key)
+        else:
+            self.secret_keys.discard(key)
+
     def for_package(self, package: str) -> Properties:
         """The inputs of a package's default provider: the settings in its namespace."""
         prefix = package + ":"
@@ -193,12 +201,8 @@ def load_stack_config(
     for given, secret in ((config, False), (secrets, True)):
         for key, value in given.items():
             full = full_key(key, project.name)
-            result.values[full] = value
+            result.put(full, value, secret=secret)
             where[full] = "--secret" if secret else "--config"
-            if secret:
-                result.secret_keys.add(full)
-            else:
-                result.secret_keys.discard(full)
     _apply_schema(project, result, where, str(files[0]) if files else f"Pulumi.{stack}.yaml")
     return result
 
@@ -215,8 +219,7 @@ def _read_stack_file(file: Path, project: Project, passphrase: str | None, resul
         secret = _has_secure(value)
         if secret and not data.get("encryptionsalt"):
             raise ConfigError(f"{file}: config: {key}: is encrypted, but the file has no encryptionsalt")
-        result.values[full] = _text(_opened(value, crypter) if secret else value)
-        (result.secret_keys.add if secret else result.secret_keys.discard)(full)
+        result.put(full, _text(_opened(value, crypter) if secret else value), secret=secret)
         keys.append(full)
     return keys
 
